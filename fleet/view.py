@@ -1,0 +1,117 @@
+"""View: what we believe of every machine, carried from tick to tick, with the age of each belief.
+
+A belief changes only through what was heard (a reading, an outcome) and through time. It holds what a restart must not
+forget: what we asked for and when, which machines we put to sleep and why, whose hand changed a machine, how often a
+command failed, and how much power we moved lately (for ramp, stagger and brake).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+
+import numpy as np
+
+from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints, freeze_columns
+from fleet.machine import Roster
+from fleet.reading import State
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Move:
+    """What one tick's commands moved: W up, W down, W moved for money alone, and starts[m] by node of the tree."""
+
+    at_s: float
+    up_w: float
+    down_w: float
+    money_w: float
+    starts: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Two running totals in USD since `since_s`: what the site earned as it ran, and what it would have earned as decided."""
+
+    since_s: float = 0.0
+    actual_usd: float = 0.0
+    decided_usd: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Beliefs as columns, one row per machine, at `at_s` (-inf before the first tick).
+
+    `mode[n]`: the operating point that the machine's own readings show (-1 unknown, -2 off its ladder). `changed_s[n]`:
+    when that last changed. `standing[n]`: the mode that decisions start from: `mode` where we may command, what we would
+    have commanded where we may not. `wanted[n]`: commanded at `sent_s[n]` and not yet resolved (-1: nothing).
+    `doubt[n]`: commanded, given up, and possibly carried out all the same (-1: none). `failures[n]`: commands in a row
+    that failed; none is sent before `retry_s[n]`. `hand_s[n]`: when somebody else changed it (-inf: nobody).
+    `fault_s[n]`: when it last said that it is faulted. `asleep_why[n]`: the reason code of our command that put it to
+    sleep (-1: not by us). `regret_usd[n]`: what staying awake (or asleep) has cost so far. `power_scale[n]` and
+    `rate_scale[n]`: what it measures over its nameplate.
+    """
+
+    at_s: float
+    mode: Codes
+    standing: Codes
+    state: Codes
+    heard_s: Floats
+    changed_s: Floats
+    looked: Bools
+    uptime_s: Floats
+    wanted: Codes
+    sent_s: Floats
+    doubt: Codes
+    failures: Codes
+    retry_s: Floats
+    hand_s: Floats
+    fault_s: Floats
+    asleep_why: Codes
+    regret_usd: Floats
+    power_scale: Floats
+    rate_scale: Floats
+    worst_w: Floats
+    moves: tuple[Move, ...] = ()
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        """Read-only."""
+        freeze_columns(self)
+
+    def __len__(self) -> int:
+        """How many machines."""
+        return len(self.mode)
+
+    @classmethod
+    def fresh(cls, roster: Roster) -> View:
+        """Nothing known yet: every machine counts at its worst case."""
+        n = len(roster)
+
+        def never() -> Floats:
+            return np.full(n, -inf)
+
+        def unknown() -> Codes:
+            return np.full(n, UNKNOWN, np.int16)
+
+        return cls(
+            at_s=-inf,
+            mode=unknown(),
+            standing=unknown(),
+            state=np.full(n, State.UNKNOWN, np.int16),
+            heard_s=never(),
+            changed_s=never(),
+            looked=np.zeros(n, np.bool_),
+            uptime_s=np.full(n, np.nan),
+            wanted=unknown(),
+            sent_s=never(),
+            doubt=unknown(),
+            failures=np.zeros(n, np.int16),
+            retry_s=never(),
+            hand_s=never(),
+            fault_s=never(),
+            asleep_why=unknown(),
+            regret_usd=np.zeros(n),
+            power_scale=np.ones(n),
+            rate_scale=np.ones(n),
+            worst_w=np.array(roster.worst_w),
+        )
