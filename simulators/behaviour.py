@@ -1,7 +1,7 @@
 """Behaviour: how fast machines react, ramp and warm up, as columns.
 
 Each dialect has ranges (LuxOS sleeps in under 5 s and hashes again in under 10 s; a stock Antminer takes 10 to 20 s to
-sleep and 2 to 3 min and a warm-up to come back; a WhatsMiner stops in about 1 s, has its power back within 1 min and its
+sleep and 2 to 3 min and a warm-up to come back; a WhatsMiner stops in about 1 s, has its power back in 1 min and its
 full hash rate after 6 to 10 min), and each machine draws its own place in them from the seed. `ideal` is the machine of
 the backtest: it obeys at once, and a restart is `start_s` at full power without a hash.
 """
@@ -93,7 +93,7 @@ class Behaviour:
 
     @classmethod
     def live(cls, roster: Roster, rng: np.random.Generator) -> Behaviour:
-        """Each machine somewhere in its dialect's ranges; one of an unknown dialect starts in the roster's `start_s`."""
+        """Each machine somewhere in its dialect's ranges; an unknown dialect starts in the roster's `start_s`."""
         n = len(roster)
         columns = {name: np.empty(n) for name in ("sleep", "wake", "change", "ramp", "start", "warm", "boot")}
         restarts = np.zeros(n, np.bool_)

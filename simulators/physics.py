@@ -16,7 +16,7 @@ import numpy as np
 from fleet.columns import Bools, Codes, Floats, Ints, freeze_columns
 from fleet.machine import SLEEP, Roster
 from fleet.reading import State
-from fleet.units import HASHES_PER_DIFFICULTY, HASHES_PER_TERAHASH, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from fleet.units import HASHES_PER_DIFFICULTY, HASHES_PER_TERAHASH, SECONDS_PER_HOUR
 from simulators.behaviour import Behaviour
 
 BOARDS = 3
@@ -92,7 +92,8 @@ def risen_s(since_s: Floats, over_s: Floats) -> Floats:
 class Physics:
     """n machines. Columns are public and are the present state at `at_s`; only the methods here change them.
 
-    `counting=False` leaves out shares, errors and temperatures: what a backtest over years does not look at.
+    `fans[n]` is how many each has (at most 4). `counting=False` leaves out shares, errors and temperatures: what a
+    backtest over years does not look at.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Physics:
         at_s: float,
         behaviour: Behaviour | None = None,
         spread: Spread | None = None,
+        fans: Ints | None = None,
         ambient_c: float = 25.0,
         counting: bool = True,
     ) -> None:
@@ -112,6 +114,7 @@ class Physics:
         self.roster, self.spread, self.at_s, self.counting = roster, spread, at_s, counting
         self.behaviour = behaviour or Behaviour.live(roster, rng)
         self._rows = np.arange(n)
+        self.fans: Ints = np.full(n, FANS, np.int64) if fans is None else fans
         self._draws = np.random.default_rng([seed, 2])
         self._be_different(rng)
         self.mode: Ints = roster.usual.copy()
@@ -156,7 +159,7 @@ class Physics:
         share = np.exp(rng.normal(0.0, spread.board, (n, BOARDS)))
         self.board_share: Floats = share / share.sum(axis=1, keepdims=True)
         self.board_alive: Bools = np.ones((n, BOARDS), np.bool_)
-        self.fan_alive: Bools = np.ones((n, FANS), np.bool_)
+        self.fan_alive: Bools = np.arange(FANS)[None, :] < self.fans[:, None]
         self.peak_w: Floats = np.maximum(self.true_power_w.max(axis=1), 1.0)
         self.air: Floats = np.exp(rng.normal(0.0, spread.thermal, n))
         self.sensor_c: Floats = rng.normal(0.0, spread.sensor_c, n)
@@ -171,7 +174,7 @@ class Physics:
     def _count_parts(self) -> None:
         """After a part failed: what is left, and when the next one is due."""
         self.alive: Floats = (self.board_share * self.board_alive).sum(axis=1)
-        self.airflow: Floats = self.fan_alive.mean(axis=1)
+        self.airflow: Floats = self.fan_alive.sum(axis=1) / self.fans
         boards = np.where(self.board_alive, self.board_life_h, np.inf).min(axis=1)
         fans = np.where(self.fan_alive, self.fan_life_h, np.inf).min(axis=1)
         self._due_h: Floats = np.minimum(boards, fans)
@@ -350,9 +353,17 @@ class Physics:
         state = np.where(self.mode == SLEEP, int(State.SLEEPING), state)
         return np.where(self.at_s < self.dark_until_s, int(State.UNKNOWN), state).astype(np.int16)
 
-    def sensor_error_c(self) -> Floats:
-        """How much each machine's thermometer is off by now."""
-        return self.sensor_c + self.drift_c_per_day * ((self.at_s - self.began_s) / SECONDS_PER_DAY)
+    def state_of(self, row: int) -> State:
+        """What one machine is doing: `state` without the columns."""
+        if self.at_s < self.dark_until_s[row]:
+            return State.UNKNOWN
+        if self.mode[row] == SLEEP:
+            return State.SLEEPING
+        if self.tripped[row] or self.alive[row] <= 0.0:
+            return State.FAULTED
+        pace = self.behaviour
+        full_s = self.woke_s[row] + pace.start_s[row] + max(pace.warm_s[row], pace.ramp_s[row])
+        return State.STARTING if self.at_s < full_s else State.HASHING
 
     def truth(self) -> Truth:
         """Copies of what is true now."""

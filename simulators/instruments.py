@@ -1,0 +1,137 @@
+"""Instruments: what each machine believes of itself, which is not quite what is true.
+
+Hash-rate averages over the windows that firmwares report, a jittering "now", thermometers with an offset and a drift,
+fans read in steps, power with a calibration error. A machine with a `claims` factor above one multiplies every hash
+rate that it states; its shares are counted by physics and do not lie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleet.columns import Floats
+from simulators.physics import BOARDS, FANS, Physics
+
+WINDOWS_S = (60.0, 300.0, 900.0, 1800.0)
+JITTER_TAU_S, JITTER = 5.0, 0.008
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """One machine's own view at `at_s`.
+
+    Rates in TH/s; `rate_ths` is now, then averages of 1, 5, 15, 30 min and the run.
+    """
+
+    at_s: float
+    elapsed_s: float
+    mode: int
+    target: int
+    state: int
+    rate_ths: float
+    rate_1m_ths: float
+    rate_5m_ths: float
+    rate_15m_ths: float
+    rate_30m_ths: float
+    rate_av_ths: float
+    ideal_ths: float
+    power_w: float
+    ambient_c: float
+    chip_c: tuple[float, ...]
+    chip_spread_c: float
+    board_c: tuple[float, ...]
+    board_rate: tuple[float, ...]
+    """Each board's share of the hash rate; 0 for a dead one."""
+    fans_rpm: tuple[int, ...]
+    fan_speed: float
+    accepted: int
+    rejected: int
+    stale: int
+    errors: int
+    run_th: float
+    share_difficulty: float
+
+    def board_ths(self, board: int, rate_ths: float) -> float:
+        """A board's part of a hash rate."""
+        return rate_ths * self.board_rate[board]
+
+
+class Instruments:
+    """The gauges of all machines of a Physics; `claims[n]` multiplies stated hash rates."""
+
+    def __init__(self, physics: Physics, seed: int, claims: Floats, top_rpm: Floats) -> None:
+        rng = np.random.default_rng([seed, 3])
+        n = len(physics)
+        self.physics, self.claims, self.ambient_c = physics, claims, 25.0
+        self._draws = np.random.default_rng([seed, 4])
+        self._averages: Floats = np.repeat(physics.hashrate_ths[:, None], len(WINDOWS_S), axis=1)
+        self._jitter: Floats = self._draws.normal(0.0, 1.0, n)
+        self._seen_th: Floats = physics.hashes_th.copy()
+        self._seen_s = physics.at_s
+        self._power_gain: Floats = np.exp(rng.normal(0.0, 0.01, n))
+        self._board_offset_c: Floats = rng.normal(0.0, 1.2, (n, BOARDS))
+        self._chip_spread_c: Floats = np.clip(rng.normal(6.0, 1.5, n), 2.0, 12.0)
+        self._rpm: Floats = top_rpm[:, None] * np.exp(rng.normal(0.0, 0.015, (n, FANS)))
+
+    def observe(self) -> None:
+        """Take in what happened since the last time; call after each step of the physics."""
+        physics = self.physics
+        dt = physics.at_s - self._seen_s
+        if dt <= 0:
+            return
+        mean_ths = (physics.hashes_th - self._seen_th) / dt
+        for column, window_s in enumerate(WINDOWS_S):
+            keep = np.exp(-dt / window_s)
+            self._averages[:, column] = mean_ths + (self._averages[:, column] - mean_ths) * keep
+        keep = np.exp(-dt / JITTER_TAU_S)
+        fresh = self._draws.normal(0.0, 1.0, len(mean_ths))
+        self._jitter = self._jitter * keep + fresh * np.sqrt(1.0 - keep * keep)
+        self._seen_th, self._seen_s = physics.hashes_th.copy(), physics.at_s
+
+    def telemetry(self, row: int) -> Telemetry:
+        """What machine `row` would say of itself now."""
+        physics = self.physics
+        claims = float(self.claims[row])
+        elapsed_s = max(0.0, physics.at_s - float(physics.process_s[row]))
+        run_th = float(physics.process_th[row]) * claims
+        minute, five, quarter, half = (self._averages[row] * claims).tolist()
+        error_c = float(
+            physics.sensor_c[row] + physics.drift_c_per_day[row] * ((physics.at_s - physics.began_s) / 86_400)
+        )
+        offsets = self._board_offset_c[row].tolist()
+        chip_c, board_c = float(physics.chip_c[row]) + error_c, float(physics.board_c[row]) + error_c
+        speed = float(physics.fan_speed[row])
+        rpm = (self._rpm[row] * (speed * physics.fan_alive[row])).tolist()
+        working = physics.board_share[row] * physics.board_alive[row]
+        total = float(working.sum()) or 1.0
+        target = int(physics.target[row])
+        return Telemetry(
+            at_s=physics.at_s,
+            elapsed_s=elapsed_s,
+            mode=int(physics.mode[row]),
+            target=target,
+            state=int(physics.state_of(row)),
+            rate_ths=float(physics.hashrate_ths[row]) * claims * (1.0 + JITTER * float(self._jitter[row])),
+            rate_1m_ths=minute,
+            rate_5m_ths=five,
+            rate_15m_ths=quarter,
+            rate_30m_ths=half,
+            rate_av_ths=run_th / elapsed_s if elapsed_s > 1.0 else 0.0,
+            ideal_ths=float(physics.roster.modes.hashrate_ths[row, target]),
+            power_w=float(physics.power_w[row]) * float(self._power_gain[row]),
+            ambient_c=self.ambient_c,
+            chip_c=tuple(chip_c + offset for offset in offsets),
+            chip_spread_c=float(self._chip_spread_c[row]),
+            board_c=tuple(board_c + offset for offset in offsets),
+            board_rate=tuple((working / total).tolist()),
+            fans_rpm=tuple(int(value // 60) * 60 for value in rpm[: int(physics.fans[row])]),
+            fan_speed=speed,
+            accepted=int(physics.accepted[row]),
+            rejected=int(physics.rejected[row]),
+            stale=int(physics.stale[row]),
+            errors=int(physics.errors[row]),
+            run_th=run_th,
+            share_difficulty=float(physics.share_difficulty[row]),
+        )
