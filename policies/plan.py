@@ -1,0 +1,279 @@
+"""plan(): from what was chosen to what is sent now.
+
+Reductions that safety or an emergency asks for go at once. Everything else waits for the first full look, one command at
+a time per machine, the back-off after failures, dwell, ramp, stagger and the brake; and power goes up only where every
+cap above still holds with all machines at their worst case. What does not go now is decided anew at the next tick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints
+from fleet.command import Commands
+from fleet.machine import SLEEP
+from fleet.settings import PowerKilowatts, PowerMegawatts, Seconds, Settings
+from fleet.view import Move
+from policies.choices import Choices
+from policies.scene import Scene
+
+_MINUTE_S = 60.0
+
+
+class Pace(Settings):
+    """How fast the site may change (the site file's [pace])."""
+
+    min_up_s: Seconds = 600
+    """For money alone, a machine stays awake at least so long."""
+    min_down_s: Seconds = 300
+    """For money alone, a machine stays asleep at least so long."""
+    min_step_s: Seconds = 120
+    """For money alone, between two steps of its ladder."""
+    ramp_up_kw_min: PowerKilowatts | None = None
+    """Power that may be added in any minute."""
+    ramp_down_kw_min: PowerKilowatts | None = None
+    """Power that may be shed in any minute, but for safety and emergencies."""
+    starts_per_feeder: int = 25
+    """Machines of one feeder that may start in any `starts_window_s`: inrush trips breakers."""
+    starts_window_s: Seconds = 10
+    brake_mw: PowerMegawatts | None = None
+    """Power that may move in any `brake_s` for money alone on one uncorroborated signal."""
+    brake_s: Seconds = 600
+
+    @property
+    def memory_s(self) -> float:
+        """How long past moves matter."""
+        return max(_MINUTE_S, self.starts_window_s, self.brake_s)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Footing:
+    """What planning stands on beside the scene: `live[n]` (rows under live control), `counts[n]` (rows whose decisions count for
+    caps and pace: the live ones, or all while none is live, so that a dry run shows a whole site), `feeder[n]` (node of the
+    tree whose starts are staggered together), `cap_w[m]` now in force, `emergency[m]` (nodes with an emergency's cap),
+    whether the price signal is `corroborated`, and `whys[n]` (reason code of each row's target)."""
+
+    live: Bools
+    counts: Bools
+    feeder: Ints
+    cap_w: Floats
+    emergency: Bools
+    corroborated: bool
+    whys: Codes
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Planned:
+    """Commands to send now, and the move that they make; `held_back` counts rows that wait, by what they wait for."""
+
+    commands: Commands
+    move: Move | None
+    held_back: tuple[tuple[str, int], ...]
+
+
+def plan(scene: Scene, choices: Choices, footing: Footing, pace: Pace) -> Planned:
+    """What to send now. `choices.target` must be set."""
+    assert choices.target is not None
+    view, roster = scene.view, scene.roster
+    target, standing = choices.target, view.standing
+    differs = target != standing
+    if not differs.any():
+        return Planned(Commands.none(), None, ())
+    rows = np.arange(len(roster))
+    target_w = roster.modes.power_w[rows, target] * np.maximum(view.power_scale, 1.0)
+    # In a dry run the site is the imagined one; beside live rows the others are what they really are.
+    worst_w = np.where(footing.live | ~footing.counts, view.worst_w, _shadow_w(scene))
+    delta_w = target_w - worst_w
+    emergency = _under_emergency(scene, footing, worst_w)
+    # Already on its way there: asked once is asked. A machine on its way elsewhere is overtaken only in an emergency.
+    asked = view.wanted == target
+    urgent = differs & ~asked & (choices.urgent | emergency) & ((delta_w < 0) | (target == SLEEP))
+    held: list[tuple[str, int]] = []
+    going = differs & ~urgent & (view.wanted == UNKNOWN)
+    if not view.looked.all():
+        going = _hold(held, "first full look", going, np.zeros(len(roster), np.bool_))
+    going = _hold(held, "not reachable or not known", going, _commandable(scene, footing))
+    going = _hold(held, "back-off", going, view.at_s >= view.retry_s)
+    forced = ~choices.allowed[rows, np.maximum(standing, 0)] | (standing < 0)
+    over = _over_a_cap(scene, footing, worst_w)
+    money = ~forced & ~(over & (delta_w < 0))
+    going = _hold(held, "dwell", going, ~money | _rested(scene, pace, target))
+    going = _keep_setpoints(going, view.standing, target)
+    # A machine sent to sleep is the surest way down: sheds for a cap go before ramp and brake.
+    shed = going & over & (delta_w < 0)
+    paced = going & ~shed
+    free, paced = paced & ~footing.counts, paced & footing.counts
+    gain = _gain(choices, target, standing)
+    allowed_w = _brake_left(scene, footing, pace)
+    if np.isfinite(allowed_w):
+        paced = _hold(held, "brake", paced, ~money | _within(gain, np.abs(delta_w), paced & money, allowed_w))
+    down, up = paced & (delta_w <= 0), paced & (delta_w > 0)
+    if pace.ramp_down_kw_min is not None:
+        left_w = _left(scene, _MINUTE_S, pace.ramp_down_kw_min * 1e3, "down_w")
+        down = _hold(held, "ramp down", down, _within(gain, -delta_w, down, left_w))
+    if up.any():
+        up = _hold(held, "caps at the worst case", up, _headroom(scene, footing, gain, up, worst_w, delta_w))
+        if pace.ramp_up_kw_min is not None:
+            left_w = _left(scene, _MINUTE_S, pace.ramp_up_kw_min * 1e3, "up_w")
+            up = _hold(held, "ramp up", up, _within(gain, delta_w, up, left_w))
+        up = _hold(held, "stagger", up, _staggered(scene, footing, pace, gain, up & (standing == SLEEP)))
+    send = np.flatnonzero(urgent | shed | down | up | free)
+    if not len(send):
+        return Planned(Commands.none(), None, tuple(held))
+    commands = Commands(
+        machine=send,
+        mode=target[send].astype(np.int64),
+        why=footing.whys[send],
+        urgent=urgent[send],
+        live=footing.live[send],
+        whys=choices.reasons,
+    )
+    starts = np.flatnonzero(up & (standing == SLEEP))
+    move = Move(
+        at_s=view.at_s,
+        up_w=float(delta_w[up].sum()),
+        down_w=float(-delta_w[down].sum()),
+        money_w=float(np.abs(delta_w[money & (down | up)]).sum()),
+        starts=np.bincount(footing.feeder[starts], minlength=len(roster.tree.names)),
+    )
+    return Planned(commands, move, tuple(held))
+
+
+def _hold(held: list[tuple[str, int]], why: str, going: Bools, may: Bools) -> Bools:
+    """Those that may go; the rest is counted under what it waits for."""
+    left = going & may
+    waiting = int(np.count_nonzero(going)) - int(np.count_nonzero(left))
+    if waiting:
+        held.append((why, waiting))
+    return left
+
+
+def _shadow_w(scene: Scene) -> Floats:
+    """Nameplate of the mode that decisions start from: what a dry run would draw."""
+    standing = scene.view.standing
+    plate = scene.roster.modes.power_w[np.arange(len(standing)), np.maximum(standing, 0)]
+    return np.where(standing >= 0, plate * np.maximum(scene.view.power_scale, 1.0), scene.view.worst_w)
+
+
+def _commandable(scene: Scene, footing: Footing) -> Bools:
+    """Rows whose mode is known and that answered lately; a row that only decides in shadow needs a known standing."""
+    view = scene.view
+    heard = view.at_s - view.heard_s <= scene.beliefs.silent_after_s
+    return np.where(footing.live, heard & (view.mode != UNKNOWN), view.standing != UNKNOWN)
+
+
+def _rested(scene: Scene, pace: Pace, target: Codes) -> Bools:
+    """Has it stood long enough for a change for money?"""
+    standing = scene.view.standing
+    dwell_s = np.where(standing == SLEEP, pace.min_down_s, np.where(target == SLEEP, pace.min_up_s, pace.min_step_s))
+    rested: Bools = scene.view.at_s - scene.view.changed_s >= dwell_s
+    return rested
+
+
+def _keep_setpoints(going: Bools, standing: Codes, target: Codes) -> Bools:
+    """A setpoint that is none of the ladder's is somebody's choice: only sleep replaces it."""
+    return going & ((standing >= 0) | (target == SLEEP))
+
+
+def _gain(choices: Choices, target: Codes, standing: Codes) -> Floats:
+    """What the change earns per hour: who goes first. 0 where no price is known."""
+    if choices.value_usd_h is None:
+        return np.zeros(len(target))
+    rows = np.arange(len(target))
+    value = choices.value_usd_h
+    gain: Floats = np.nan_to_num(value[rows, target] - value[rows, np.maximum(standing, 0)])
+    return gain
+
+
+def _order(gain: Floats, rows: Ints, power_w: Floats) -> Ints:
+    """Rows by what they earn per W moved, best first; equal ones by gain."""
+    per_w = gain[rows] / np.maximum(power_w[rows], 1.0)
+    return rows[np.lexsort((-gain[rows], -per_w))]
+
+
+def _within(gain: Floats, power_w: Floats, asking: Bools, left_w: float) -> Bools:
+    """The best of those asking whose power together stays within `left_w`; all others pass."""
+    rows = np.flatnonzero(asking)
+    may = np.ones(len(asking), np.bool_)
+    if power_w[rows].sum() <= left_w:
+        return may
+    order = _order(gain, rows, power_w)
+    may[order[np.cumsum(power_w[order]) > left_w]] = False
+    return may
+
+
+def _left(scene: Scene, window_s: float, most: float, what: str) -> float:
+    """What is left of an allowance over a sliding window, after the moves in it."""
+    at_s = scene.view.at_s
+    return most - sum(getattr(move, what) for move in scene.view.moves if at_s - move.at_s < window_s)
+
+
+def _brake_left(scene: Scene, footing: Footing, pace: Pace) -> float:
+    """W that may still move for money on a signal that nothing corroborates."""
+    if pace.brake_mw is None or footing.corroborated:
+        return np.inf
+    return max(_left(scene, pace.brake_s, pace.brake_mw * 1e6, "money_w"), 0.0)
+
+
+def _over_a_cap(scene: Scene, footing: Footing, worst_w: Floats) -> Bools:
+    """over[n]: a place above the machine draws more than its cap, all at their worst."""
+    tree, leaf = scene.roster.tree, scene.roster.leaf
+    if not np.isfinite(footing.cap_w).any():
+        return np.zeros(len(leaf), np.bool_)
+    over = tree.totals(leaf, worst_w) > footing.cap_w
+    if not over.any():
+        return np.zeros(len(leaf), np.bool_)
+    above: Bools = (tree.member & over).any(axis=1)[leaf]
+    return above
+
+
+def _under_emergency(scene: Scene, footing: Footing, worst_w: Floats) -> Bools:
+    """rows[n] below a place whose emergency cap is exceeded."""
+    leaf = scene.roster.leaf
+    if not footing.emergency.any():
+        return np.zeros(len(leaf), np.bool_)
+    tree = scene.roster.tree
+    over = footing.emergency & (tree.totals(leaf, worst_w) > footing.cap_w)
+    above: Bools = (tree.member & over).any(axis=1)[leaf]
+    return above
+
+
+def _headroom(scene: Scene, footing: Footing, gain: Floats, up: Bools, worst_w: Floats, delta_w: Floats) -> Bools:
+    """The best of those going up for which every cap above still holds with all machines at their worst."""
+    tree, leaf = scene.roster.tree, scene.roster.leaf
+    may = np.ones(len(up), np.bool_)
+    nodes = np.flatnonzero(np.isfinite(footing.cap_w))
+    if not len(nodes):
+        return may
+    room = footing.cap_w - tree.totals(leaf, worst_w)
+    asked = tree.totals(leaf, np.where(up, delta_w, 0.0))
+    if (asked[nodes] <= room[nodes]).all():
+        return may
+    above = [np.flatnonzero(tree.member[m] & np.isfinite(footing.cap_w)) for m in range(len(tree.names))]
+    for row in _order(gain, np.flatnonzero(up), delta_w):
+        path = above[leaf[row]]
+        if (room[path] >= delta_w[row]).all():
+            room[path] -= delta_w[row]
+        else:
+            may[row] = False
+    return may
+
+
+def _staggered(scene: Scene, footing: Footing, pace: Pace, gain: Floats, starting: Bools) -> Bools:
+    """The best starts of each feeder, no more than the window has left; all others pass."""
+    may = np.ones(len(starting), np.bool_)
+    rows = np.flatnonzero(starting)
+    if not len(rows):
+        return may
+    left = np.full(len(scene.roster.tree.names), pace.starts_per_feeder, np.int64)
+    for move in scene.view.moves:
+        if scene.view.at_s - move.at_s < pace.starts_window_s:
+            left -= move.starts
+    order = rows[np.lexsort((-gain[rows], footing.feeder[rows]))]
+    feeder = footing.feeder[order]
+    first = np.searchsorted(feeder, feeder, side="left")
+    place = np.arange(len(order)) - first
+    may[order[place >= np.maximum(left[feeder], 0)]] = False
+    return may

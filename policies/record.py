@@ -1,0 +1,37 @@
+"""Record: one tick, whole: what was known, believed, chosen and commanded.
+
+What is shown is what was decided: metrics, MQTT, the page, `explain` and the journal render a Record and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleet.command import Commands
+from fleet.snapshot import Snapshot
+from fleet.view import View
+from policies.choices import Choices
+from policies.economics import Prices
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Decision:
+    """What a tick returns beside the next view: choices with their prices, commands, and how many rows wait for what."""
+
+    choices: Choices
+    prices: Prices
+    commands: Commands
+    held_back: tuple[tuple[str, int], ...] = ()
+    faults: tuple[str, ...] = ()
+    """Our own bugs that the tick survived: the constraint skipped, and the error."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Record:
+    """Tick `number` at `snapshot.at_s`: its snapshot, the view after it, and its decision; `tick_s` is what it took (real time)."""
+
+    number: int
+    snapshot: Snapshot
+    view: View
+    decision: Decision
+    tick_s: float = 0.0

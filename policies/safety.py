@@ -1,0 +1,111 @@
+"""Safety: a hot or a faulted machine sleeps, a warm one takes no further step up.
+
+Level, not edge: each rule looks at what the machine shows now (and at when it last said that it was faulted), so a missed
+reading costs nothing and nothing has to be remembered but a fault's rest. It needs no market, no tariff and no full look.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import model_validator
+
+from fleet.columns import Bools
+from fleet.machine import SLEEP
+from fleet.settings import Celsius, Seconds, Settings
+from policies.scene import Kind, Scene
+
+
+class TooHot(Settings):
+    """Sleep at `hot_c`, come back below `cool_c`, no step up in power above `warm_c`; by the hottest chip that is reported."""
+
+    kind: Literal["too-hot"] = "too-hot"
+    hot_c: Celsius = 95
+    warm_c: Celsius = 88
+    cool_c: Celsius = 70
+
+    @property
+    def label(self) -> str:
+        """The reason's name."""
+        return "too hot"
+
+    @property
+    def rank(self) -> Kind:
+        """Safety."""
+        return Kind.SAFETY
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.cool_c < self.warm_c < self.hot_c:
+            raise ValueError(f"temperatures are cool {self.cool_c}, warm {self.warm_c}, hot {self.hot_c}: expected them rising")
+        return self
+
+    def keep(self, scene: Scene) -> Bools | None:
+        """Sleep for the hot; what does not draw more than now for the warm; sleep for a sleeper that has not cooled."""
+        chip_c, mode = scene.snapshot.heard.chip_c, scene.view.mode
+        warm = chip_c >= self.cool_c
+        if not warm.any():
+            return None
+        hot = (chip_c >= self.hot_c) | (warm & (mode == SLEEP))
+        warm = (chip_c >= self.warm_c) & ~hot
+        columns = np.arange(scene.roster.modes.exists.shape[1])
+        sleep_only = columns == SLEEP
+        not_above = columns <= np.where(mode < 0, columns[-1], mode)[:, None]
+        keep: Bools = np.where(hot[:, None], sleep_only, not_above | ~warm[:, None])
+        return keep
+
+
+class Faulted(Settings):
+    """A machine that says it is faulted sleeps, and rests before it is tried again."""
+
+    kind: Literal["faulted"] = "faulted"
+    rest_s: Seconds = 1_800
+
+    @property
+    def label(self) -> str:
+        """The reason's name."""
+        return "faulted"
+
+    @property
+    def rank(self) -> Kind:
+        """Safety."""
+        return Kind.SAFETY
+
+    def keep(self, scene: Scene) -> Bools | None:
+        """Sleep for those whose last fault is younger than the rest."""
+        resting = scene.view.at_s - scene.view.fault_s < self.rest_s
+        if not resting.any():
+            return None
+        keep: Bools = ~resting[:, None] | (np.arange(scene.roster.modes.exists.shape[1]) == SLEEP)
+        return keep
+
+
+class LongSilent(Settings):
+    """A machine that has not answered for long is left where it was last seen.
+
+    It cannot be commanded, so nothing is gained by deciding otherwise; the caps count it at its worst case.
+    """
+
+    kind: Literal["long-silent"] = "long-silent"
+    after_s: Seconds = 900
+
+    @property
+    def label(self) -> str:
+        """The reason's name."""
+        return "long silent"
+
+    @property
+    def rank(self) -> Kind:
+        """Safety."""
+        return Kind.SAFETY
+
+    def keep(self, scene: Scene) -> Bools | None:
+        """Where it is, for those not heard for `after_s`."""
+        view = scene.view
+        gone = (view.at_s - view.heard_s > self.after_s) & (view.mode >= 0)
+        if not gone.any():
+            return None
+        columns = np.arange(scene.roster.modes.exists.shape[1])
+        keep: Bools = ~gone[:, None] | (columns == view.mode[:, None])
+        return keep

@@ -1,0 +1,287 @@
+"""tick(): estimate -> decide -> plan. The whole brain, and all of it pure.
+
+`Judgment` is a site's judgment with its settings; `Judgment.tick(view, snapshot)` is what the daemon, the dry run, the
+backtest, `replay` and the tests all call. Constraints narrow in the fixed order of their kinds, dispatch takes the best
+that is left under the caps, and the plan says what is sent now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints, frozen
+from fleet.command import Commands
+from fleet.estimate import Beliefs, estimate, silent
+from fleet.machine import SLEEP, Roster
+from fleet.market import Quantity
+from fleet.order import Rank
+from fleet.settings import Fraction
+from fleet.snapshot import Snapshot
+from fleet.units import SECONDS_PER_HOUR
+from fleet.view import Tally, View
+from policies.choices import Choices
+from policies.dispatch import dispatch
+from policies.economics import Economics, Prices, cost_usd_h, market_hashprice, revenue_usd_h
+from policies.lost import MarketLost
+from policies.orders import Ordered, SomebodysHand, emergency_nodes, in_force, node_caps_w, released_s
+from policies.plan import Footing, Pace, Planned, plan
+from policies.record import Decision
+from policies.safety import Faulted, LongSilent, TooHot
+from policies.scene import URGENT_KINDS, Constraint, Kind, Scene
+from policies.switching import Regret, Stakes, Switching, start_usd
+from policies.tariff import FixedTariff, Tariff
+
+CAP_REASON, MONEY_REASON = "power cap", "money"
+"""The reasons that are no constraint's: a cap of the site's tree, and what earns most."""
+_MANY_TICKS_H = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Judgment:
+    """How one site decides. `live[n]`: rows under live control (none: a dry run). `constraints`: the site file's own."""
+
+    roster: Roster
+    tariff: Tariff = field(default_factory=lambda: FixedTariff(usd_mwh=0.0))
+    economics: Economics = Economics()
+    switching: Switching = Regret()
+    pace: Pace = Pace()
+    beliefs: Beliefs = Beliefs()
+    constraints: tuple[Constraint, ...] = (TooHot(), Faulted(), LongSilent())
+    live: Bools | None = None
+    corroboration: Fraction = 0.25
+    """How far two sources of the power price may differ and still corroborate each other."""
+
+    @cached_property
+    def ordered(self) -> tuple[Constraint, ...]:
+        """Every constraint in its place: by kind, then in the site file's order."""
+        always: Sequence[Constraint] = (
+            Ordered(Rank.EMERGENCY),
+            Ordered(Rank.OPERATOR),
+            SomebodysHand(),
+            Ordered(Rank.GRID),
+            MarketLost(self.economics.when_lost),
+        )
+        return tuple(sorted((*self.constraints, *always), key=lambda constraint: constraint.rank))
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """Names of the reasons; codes index them, and stay the same while the site file does."""
+        return (*(constraint.label for constraint in self.ordered), CAP_REASON, MONEY_REASON)
+
+    @cached_property
+    def is_live(self) -> Bools:
+        """live[n], read-only."""
+        return frozen(np.zeros(len(self.roster), np.bool_) if self.live is None else np.array(self.live))
+
+    @cached_property
+    def feeder(self) -> Ints:
+        """feeder[n]: the place right below the site on which each machine hangs (the site itself where there is none)."""
+        tree, feeder = self.roster.tree, np.array(self.roster.leaf)
+        for row, node in enumerate(feeder):
+            while node > 0 and tree.parent[node] > 0:
+                node = tree.parent[node]
+            feeder[row] = node
+        return frozen(feeder)
+
+    @cached_property
+    def _usual_w(self) -> Floats:
+        """Nameplate power of each machine's usual mode."""
+        return frozen(self.roster.modes.power_w[np.arange(len(self.roster)), self.roster.usual])
+
+    def prices(self, snapshot: Snapshot) -> Prices:
+        """What this tick values with; what is not known, is said."""
+        at_s, market, economics = snapshot.at_s, snapshot.market, self.economics
+        hashprice, missing = market_hashprice(market, at_s, economics)
+        power = self.tariff.price_usd_mwh(at_s, market, economics.power_max_age_s)
+        if power is None:
+            missing = (*missing, Quantity.POWER_USD_MWH.value)
+        return Prices(
+            None if hashprice is None else hashprice * (1.0 - economics.pool_fee),
+            None if power is None else power * (1.0 + economics.overhead),
+            missing,
+        )
+
+    def tick(self, view: View, snapshot: Snapshot) -> tuple[View, Decision]:
+        """The next view, and the decision with its choices and commands. Reads nothing but its arguments.
+
+        The same view and snapshot give the same answer; the view it returns, with the same snapshot, commands nothing new.
+        """
+        last_s = view.at_s
+        view = estimate(view, snapshot, self.roster, self.beliefs)
+        view = self._stand(self._release(view, snapshot))
+        scene = Scene(
+            self.roster, view, snapshot, self.beliefs, in_force(snapshot.orders, snapshot.at_s, self.roster)
+        )
+        prices = self.prices(snapshot)
+        choices, faults, unsafe = self._narrow(scene, known=prices.known)
+        choices, regret, whys, cap_w = self._dispatch(scene, choices, prices, last_s)
+        planned = Planned(Commands.none(), None, ()) if unsafe else plan(
+            scene, choices, self._footing(scene, whys, cap_w), self.pace
+        )
+        view = self._after(scene, choices, planned, regret, last_s)
+        return view, Decision(choices, prices, planned.commands, planned.held_back, faults)
+
+    def _release(self, view: View, snapshot: Snapshot) -> View:
+        """A release ends holds by somebody's hand, back-offs and quarantines that began before it."""
+        released = released_s(snapshot.orders, snapshot.at_s, self.roster)
+        if released is None:
+            return view
+        freed = (released >= view.sent_s) & (view.failures > 0)
+        return replace(
+            view,
+            hand_s=np.where(released >= view.hand_s, -np.inf, view.hand_s),
+            failures=np.where(freed, 0, view.failures).astype(np.int16),
+            retry_s=np.where(freed, -np.inf, view.retry_s),
+        )
+
+    def _stand(self, view: View) -> View:
+        """Live rows stand where the machine is; the others where we would have put them, once they were seen at all."""
+        standing = np.where(self.is_live | (view.standing == UNKNOWN), view.mode, view.standing)
+        return replace(view, standing=standing.astype(np.int16))
+
+    def _narrow(self, scene: Scene, *, known: bool) -> tuple[Choices, tuple[str, ...], bool]:
+        """Every constraint's wish in order; a broken one is skipped and named, a broken safety stops commanding."""
+        choices = Choices.all(self.roster, self.reasons)
+        faults: list[str] = []
+        unsafe = False
+        for reason, constraint in enumerate(self.ordered):
+            if isinstance(constraint, MarketLost) and known:
+                continue
+            try:
+                keep = constraint.keep(scene)
+                if keep is not None:
+                    urgent = constraint.rank in URGENT_KINDS
+                    choices = choices.narrow(reason, keep, scene.view.standing, urgent=urgent)
+            except Exception as error:  # noqa: BLE001 - a bug of ours in one policy must not stop the others
+                faults.append(f"{constraint.label}: {type(error).__name__}: {error}")
+                unsafe = unsafe or constraint.rank is Kind.SAFETY
+        return choices, tuple(faults), unsafe
+
+    def _dispatch(
+        self, scene: Scene, choices: Choices, prices: Prices, last_s: float
+    ) -> tuple[Choices, Floats, Codes, Floats]:
+        """The best that is left under the caps; also the regret carried on, the reason of each target, and the caps in force."""
+        view, modes = scene.view, self.roster.modes
+        power_w = modes.power_w * view.power_scale[:, None]
+        value, worth, regret = None, np.zeros(modes.power_w.shape), view.regret_usd
+        if prices.hashprice_usd_phs_day is not None and prices.power_usd_mwh is not None:
+            revenue = revenue_usd_h(modes.hashrate_ths * view.rate_scale[:, None], prices.hashprice_usd_phs_day)
+            value = revenue - cost_usd_h(power_w, prices.power_usd_mwh)
+            worth, regret = self._weigh(scene, choices, prices.power_usd_mwh, revenue, value, last_s)
+        else:
+            # Nothing to choose by: stay, or come as near to the present mode as what is left allows.
+            columns = np.arange(modes.power_w.shape[1])
+            worth = -np.abs(columns - np.maximum(view.standing, 0)[:, None]).astype(np.float64)
+        cap_w = node_caps_w(scene.orders, self.roster)
+        stuck = self._stuck(scene, choices.urgent)
+        counted = np.where(stuck[:, None], view.worst_w[:, None], power_w) if stuck.any() else power_w
+        sent = dispatch(worth, counted, choices.allowed, self.roster.leaf, self.roster.tree, cap_w=cap_w)
+        rows = np.arange(len(self.roster))
+        best = np.where(choices.allowed, worth, -np.inf).argmax(axis=1)
+        whys = np.where(sent.mode == best, len(self.reasons) - 1, len(self.reasons) - 2)
+        removed = choices.removed_by[rows, np.maximum(view.standing, 0)]
+        whys = np.where(removed != UNKNOWN, removed, whys).astype(np.int16)
+        choices = replace(
+            choices,
+            target=sent.mode.astype(np.int16),
+            value_usd_h=value,
+            power_w=power_w,
+            shadow_usd_mwh=sent.shadow_usd_mwh,
+            overloaded=sent.overloaded,
+        )
+        return choices, regret, whys, cap_w
+
+    def _weigh(
+        self, scene: Scene, choices: Choices, power_usd_mwh: float, revenue: Floats, value: Floats, last_s: float
+    ) -> tuple[Floats, Floats]:
+        """What each point is worth to the dispatch, with what a start costs."""
+        view = scene.view
+        dt_h = (view.at_s - last_s) / SECONDS_PER_HOUR if np.isfinite(last_s) else 0.0
+        stakes = Stakes(
+            revenue_usd_h=revenue,
+            value_usd_h=value,
+            allowed=choices.allowed,
+            awake=view.standing != SLEEP,
+            usual=self.roster.usual,
+            start_usd=start_usd(self.roster.start_s, self.roster.wear_usd, self._usual_w, power_usd_mwh),
+            regret_usd=view.regret_usd,
+            dt_h=min(max(dt_h, 0.0), _MANY_TICKS_H),
+        )
+        return self.switching.weigh(stakes)
+
+    def _stuck(self, scene: Scene, urgent: Bools) -> Bools:
+        """Rows that no command can move now: each counts at its worst case, whatever is chosen for it."""
+        view = scene.view
+        stuck = (view.wanted != UNKNOWN) | (view.at_s < view.retry_s)
+        stuck |= silent(view, self.beliefs) | (view.mode == UNKNOWN)
+        live = self.is_live
+        # In a dry run the whole site is imagined; beside live rows, those outside the live scope are what they are.
+        return np.where(live, stuck & ~urgent, live.any())
+
+    def _footing(self, scene: Scene, whys: Codes, cap_w: Floats) -> Footing:
+        """What the plan stands on."""
+        live = self.is_live
+        emergency = np.zeros(len(self.roster.tree.names), np.bool_)
+        for node in emergency_nodes(scene.orders, self.roster):
+            emergency[node] = True
+        at_s, snapshot = scene.view.at_s, scene.snapshot
+        corroborated = self.pace.brake_mw is None or snapshot.market.corroborated(
+            Quantity.POWER_USD_MWH, at_s, self.economics.power_max_age_s, self.corroboration
+        )
+        return Footing(
+            live=live,
+            counts=live if live.any() else ~live,
+            feeder=self.feeder,
+            cap_w=cap_w,
+            emergency=emergency,
+            corroborated=corroborated,
+            whys=whys,
+        )
+
+    def _after(
+        self, scene: Scene, choices: Choices, planned: Planned, regret: Floats, last_s: float
+    ) -> View:
+        """The view with what was asked, the moves still remembered, and the tally."""
+        view, commands, at_s = scene.view, planned.commands, scene.view.at_s
+        moves = tuple(m for m in view.moves if at_s - m.at_s < self.pace.memory_s)
+        if planned.move is not None:
+            moves = (*moves, planned.move)
+        view = replace(view, regret_usd=regret, moves=moves, tally=self._tally(view, choices, last_s))
+        if not len(commands):
+            return view
+        wanted, sent_s, why = np.array(view.wanted), np.array(view.sent_s), np.array(view.asleep_why)
+        standing, changed_s, regret = np.array(view.standing), np.array(view.changed_s), np.array(regret)
+        sent = commands.machine[commands.live]
+        wanted[sent], sent_s[sent] = commands.mode[commands.live], at_s
+        shadow = commands.machine[~commands.live]
+        standing[shadow], changed_s[shadow], regret[shadow] = commands.mode[~commands.live], at_s, 0.0
+        asleep = commands.mode == SLEEP
+        why[commands.machine[asleep]] = commands.why[asleep]
+        return replace(
+            view,
+            wanted=wanted,
+            sent_s=sent_s,
+            asleep_why=why,
+            standing=standing,
+            changed_s=changed_s,
+            regret_usd=regret,
+        )
+
+    def _tally(self, view: View, choices: Choices, last_s: float) -> Tally:
+        """The running totals: as the machines ran, and as they stand in the decisions."""
+        if choices.value_usd_h is None or not np.isfinite(last_s):
+            return replace(view.tally, since_s=view.tally.since_s or view.at_s)
+        hours = min(max((view.at_s - last_s) / SECONDS_PER_HOUR, 0.0), _MANY_TICKS_H)
+        rows, value = np.arange(len(view)), choices.value_usd_h
+        actual = value[rows, np.maximum(view.mode, 0)][view.mode >= 0].sum()
+        decided = value[rows, np.maximum(view.standing, 0)][view.standing >= 0].sum()
+        return replace(
+            view.tally,
+            actual_usd=view.tally.actual_usd + float(actual) * hours,
+            decided_usd=view.tally.decided_usd + float(decided) * hours,
+        )
+
