@@ -316,7 +316,7 @@ class Web:
     def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
         self._endpoint = endpoint
         self._credentials = credentials
-        self._challenge: _Challenge | None = None
+        self._challenge: Challenge | None = None
         self._line: _Line | None = None
 
     async def __aenter__(self) -> Self:
@@ -377,7 +377,7 @@ class Web:
         reply = await self._sent(method, path, body)
         if reply.status != 401:
             return reply
-        fresh = _Challenge.of(reply.challenges)
+        fresh = Challenge.of(reply.challenges)
         if fresh is None:
             return reply
         self._challenge = fresh
@@ -390,7 +390,9 @@ class Web:
         """One request and its reply, on the open connection or a new one."""
         headers = [("Host", str(self._endpoint)), ("Accept", "application/json")]
         if self._challenge is not None:
-            headers.append(("Authorization", self._challenge.answer(method, path, self._credentials)))
+            headers.append(
+                ("Authorization", self._challenge.answer(method, path, self._credentials, secrets.token_hex(8)))
+            )
         if body:
             headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         wire = h11.Connection(h11.CLIENT)
@@ -411,7 +413,7 @@ def _refusal(reply: _HttpReply) -> str:
     """What a status of 400 or more means, for people."""
     if reply.status != 401:
         return f"status {reply.status}"
-    if _Challenge.of(reply.challenges) is None:
+    if Challenge.of(reply.challenges) is None:
         return "status 401, and asks for a way of signing in other than digest with MD5 or SHA-256"
     return "status 401: wrong user or password"
 
@@ -477,7 +479,7 @@ _DIGESTS: dict[str, Callable[[bytes], str]] = {
 
 
 @dataclass(slots=True)
-class _Challenge:
+class Challenge:
     """A server's digest challenge, and how often it was answered (RFC 7616)."""
 
     realm: str
@@ -489,9 +491,9 @@ class _Challenge:
     count: int = 0
 
     @classmethod
-    def of(cls, challenges: list[str]) -> _Challenge | None:
+    def of(cls, challenges: list[str]) -> Challenge | None:
         """The strongest digest challenge that we can answer; None when there is none."""
-        found: list[_Challenge] = []
+        found: list[Challenge] = []
         for challenge in challenges:
             scheme, _, rest = challenge.strip().partition(" ")
             if scheme.lower() != "digest":
@@ -504,11 +506,11 @@ class _Challenge:
                 found.append(cls(realm, nonce, opaque, algorithm, "algorithm" in said, bool(qop)))
         return max(found, key=lambda challenge: challenge.algorithm, default=None)
 
-    def answer(self, method: str, path: str, credentials: Credentials) -> str:
-        """The Authorization header for one request; counts the uses of the nonce."""
+    def answer(self, method: str, path: str, credentials: Credentials, ours: str) -> str:
+        """The Authorization header for one request with our nonce; counts the uses of the server's."""
         digest = _DIGESTS[self.algorithm]
         self.count += 1
-        ours, count = secrets.token_hex(8), f"{self.count:08x}"
+        count = f"{self.count:08x}"
         secret = digest(f"{credentials.username}:{self.realm}:{credentials.password}".encode())
         asked = digest(f"{method}:{path}".encode())
         middle = f"{self.nonce}:{count}:{ours}:auth" if self.has_qop else self.nonce
