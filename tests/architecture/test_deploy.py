@@ -1,0 +1,68 @@
+"""The systemd units: accepted by systemd, hardened, and each started as the command line is."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = ("hashwatt.service", "hashwatt-guard.service")
+
+
+def verified(folder: Path, units: dict[str, str]) -> str:
+    """What `systemd-analyze verify` says of these units, their programs replaced by one that is on every host."""
+    for name, text in units.items():
+        (folder / name).write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=" + str(shutil.which("true")), text))
+    command = [
+        "systemd-analyze",
+        "verify",
+        "--man=no",
+        "--recursive-errors=no",
+        *(str(folder / name) for name in units),
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return "\n".join(line for line in ran.stderr.splitlines() if str(folder) in line)
+
+
+@pytest.fixture(scope="module")
+def units(root: Path) -> dict[str, str]:
+    """The units' texts."""
+    return {name: (root / "deploy" / name).read_text(encoding="utf-8") for name in UNITS}
+
+
+@pytest.mark.requires("systemd-analyze")
+def test_systemd_accepts_the_units(units: dict[str, str], tmp_path: Path) -> None:
+    """A key that systemd does not know is ignored in silence on the site's controller."""
+    assert verified(tmp_path, units) == ""
+
+
+@pytest.mark.requires("systemd-analyze")
+def test_a_wrong_unit_is_noticed(units: dict[str, str], tmp_path: Path) -> None:
+    """A check that accepts everything would keep the one above green for ever."""
+    wrong = {"hashwatt.service": units["hashwatt.service"].replace("Restart=always", "Restart=sometimes")}
+    assert "sometimes" in verified(tmp_path, wrong)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_units_come_back_and_hold_little(units: dict[str, str], name: str) -> None:
+    """A daemon that stays dead leaves a site without a controller; one with the run of the host is a door into it."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(units[name])
+    assert parser["Unit"]["StartLimitIntervalSec"] == "0"
+    service = parser["Service"]
+    expected = {
+        "Type": "exec",
+        "Restart": "always",
+        "User": "hashwatt",
+        "StateDirectory": "hashwatt",
+        "ProtectSystem": "strict",
+        "ProtectHome": "yes",
+        "NoNewPrivileges": "yes",
+        "CapabilityBoundingSet": "",
+    }
+    assert {key: service[key] for key in expected} == expected
