@@ -24,6 +24,8 @@ FANS = 4
 NEVER_S = np.inf
 WARM_SINCE_S = 1e6
 """A machine that is awake when the world begins has been so for this long."""
+BEFORE_S = 86_400.0
+"""At most so long have the mining processes been running when the world begins."""
 SECONDS_PER_SHARE = 6.0
 BOARD_TAU_S, CHIP_TAU_S = 180.0, 60.0
 BOARD_RISE_C, CHIP_RISE_C = 32.0, 15.0
@@ -112,6 +114,7 @@ class Physics:
         spread = spread or Spread()
         n = len(roster)
         self.roster, self.spread, self.at_s, self.counting = roster, spread, at_s, counting
+        self.ambient_c = ambient_c
         self.behaviour = behaviour or Behaviour.live(roster, rng)
         self._rows = np.arange(n)
         self.fans: Ints = np.full(n, FANS, np.int64) if fans is None else fans
@@ -223,6 +226,13 @@ class Physics:
         self.takes_s[rows] = np.where(self.target[rows] == SLEEP, NEVER_S, self.dark_until_s[rows])
         self._new_process(rows, self.dark_until_s[rows])
 
+    def begin_asleep(self, rows: Ints) -> None:
+        """Before time begins: `rows` are asleep, and have been."""
+        self.mode[rows] = self.target[rows] = SLEEP
+        self.power_w[rows] = self.true_power_w[rows, SLEEP]
+        self.hashrate_ths[rows] = 0.0
+        self._settle(float(self.ambient_c))
+
     def fail_board(self, row: int, board: int) -> None:
         """One board dies now."""
         self.board_alive[row, board] = False
@@ -239,6 +249,7 @@ class Physics:
         """Advance every machine to `until_s`; nothing happens when that is not later than the present."""
         if until_s <= self.at_s:
             return
+        self.ambient_c = ambient_c
         turning = np.flatnonzero(self.takes_s <= until_s)
         if turning.size:
             begin = np.full(len(self), self.at_s)
@@ -321,9 +332,13 @@ class Physics:
         self.tripped[rows] |= (self.chip_c[rows] > TRIP_C) & (self.mode[rows] != SLEEP)
 
     def _settle(self, ambient_c: float) -> None:
-        """Begin at the temperatures that the machines' modes have settled at."""
+        """Begin at the temperatures that the machines' modes have settled at, and with the counters of a run so far."""
         board, chip = self._resting_c(slice(None), self.power_w, ambient_c)
         self.board_c[:], self.chip_c[:] = board, chip
+        age_s = self._draws.uniform(0.5, 1.0, len(self)) * BEFORE_S
+        self._new_process(self._rows, self.at_s - age_s)
+        self._count(slice(None), self.hashrate_ths * age_s)
+        self.shares[:], self.errors_ever[:] = 0, 0
 
     def _count(self, rows: Rows, terahashes: Floats) -> None:
         """Shares are Poisson in the hashes that were really made; hardware errors grow with the chip's heat."""

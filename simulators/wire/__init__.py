@@ -1,0 +1,1 @@
+"""One file per dialect: servers written from the vendors' documents and captures, not from our drivers."""

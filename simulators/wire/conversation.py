@@ -1,0 +1,133 @@
+"""Conversation: one client's connection to one pretend machine, bounded, and with its share of faults.
+
+A dialect says how a request is recognised and answered; here stand the limits on what a client may send and how long it
+may take (real time), and what a fault does to the answer. A machine that reboots cuts every connection at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from typing_extensions import override
+
+from simulators.faults import Fault, Mishap
+from simulators.unit import Unit
+
+SPLIT_PAUSE_S = 0.02
+
+
+class Conversation(asyncio.Protocol):
+    """Subclasses give `read` and call `answer` once for each request that they find in `inbox`."""
+
+    LIMIT_BYTES = 16_384
+    IDLE_S = 30.0
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.inbox = bytearray()
+        self.busy = False
+        self.transport: asyncio.Transport
+        self._idle: asyncio.TimerHandle | None = None
+        self._late: asyncio.Task[None] | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A machine that reboots is not there: the connection is cut."""
+        self.transport = cast("asyncio.Transport", transport)
+        if self.unit.dark:
+            self.transport.abort()
+            return
+        self._idle = asyncio.get_running_loop().call_later(self.IDLE_S, self.transport.abort)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._late is not None:
+            self._late.cancel()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Collect what the client sends, up to the limit."""
+        if self.transport.is_closing():
+            return
+        self.inbox += data
+        if len(self.inbox) > self.LIMIT_BYTES:
+            self.transport.abort()
+        elif not self.busy:
+            self.read()
+
+    def read(self) -> None:
+        """Answer the request at the head of `inbox`, if it is there whole."""
+        raise NotImplementedError
+
+    def answer(self, make: Callable[[], bytes], refuse: Callable[[], bytes], *, write: bool, close: bool) -> None:
+        """Send what `make` gives (it also does what was asked), or what the machine's fault makes of it."""
+        mishap = self.unit.mishap(write=write)
+        if mishap is None:
+            self._send(make(), close=close)
+        else:
+            self._stumble(mishap, make, refuse, close=close)
+
+    def _stumble(self, mishap: Mishap, make: Callable[[], bytes], refuse: Callable[[], bytes], *, close: bool) -> None:
+        match mishap.fault:
+            case Fault.DROP:
+                self.transport.abort()
+            case Fault.HANG:
+                self.busy = True
+            case Fault.REBOOT:
+                self.unit.reboot()
+                self.transport.abort()
+            case Fault.REFUSE:
+                self._send(refuse(), close=close)
+            case Fault.LIE:
+                self.unit.obeys = False
+                try:
+                    payload = make()
+                finally:
+                    self.unit.obeys = True
+                self._send(payload, close=close)
+            case Fault.GARBLE:
+                self._send(garbled(make()), close=close)
+            case Fault.SPLIT:
+                self._later(self._in_pieces(make(), close=close))
+            case Fault.DELAY:
+                self._later(self._after(mishap.delay_s, make, close=close))
+
+    def _send(self, payload: bytes, *, close: bool) -> None:
+        self.transport.write(payload)
+        if close:
+            self.transport.close()
+
+    def _later(self, work: asyncio._CoroutineLike[None]) -> None:
+        self.busy = True
+        self._late = asyncio.get_running_loop().create_task(work)
+
+    async def _in_pieces(self, payload: bytes, *, close: bool) -> None:
+        third = max(1, len(payload) // 3)
+        for piece in (payload[:third], payload[third : 2 * third]):
+            self.transport.write(piece)
+            await asyncio.sleep(SPLIT_PAUSE_S)
+        self._resume(payload[2 * third :], close=close)
+
+    async def _after(self, delay_s: float, make: Callable[[], bytes], *, close: bool) -> None:
+        await self.unit.ground.sleep(delay_s)
+        if self.unit.dark:
+            self.transport.abort()
+        else:
+            self._resume(make(), close=close)
+
+    def _resume(self, payload: bytes, *, close: bool) -> None:
+        self.busy = False
+        self._send(payload, close=close)
+        if self.inbox and not self.transport.is_closing():
+            self.read()
+
+
+def garbled(payload: bytes) -> bytes:
+    """The same length, with a piece of the middle overwritten by bytes that are neither JSON nor UTF-8."""
+    start, piece = len(payload) // 2, max(1, len(payload) // 6)
+    return payload[:start] + b"\xff\x00{" * (piece // 3 + 1) + payload[start + 3 * (piece // 3 + 1) :]
