@@ -7,7 +7,7 @@ command failed, and how much power we moved lately (for ramp, stagger and brake)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
@@ -81,6 +81,16 @@ class View:
     def __len__(self) -> int:
         """How many machines."""
         return len(self.mode)
+
+    def shifted(self, by_s: float) -> View:
+        """The same beliefs on a clock that has stepped: every remembered time moves with it."""
+        times = ("heard_s", "changed_s", "sent_s", "retry_s", "hand_s", "fault_s")
+        return replace(
+            self,
+            at_s=self.at_s + by_s,
+            moves=tuple(replace(move, at_s=move.at_s + by_s) for move in self.moves),
+            **{name: getattr(self, name) + by_s for name in times},
+        )
 
     @classmethod
     def fresh(cls, roster: Roster) -> View:

@@ -1,0 +1,47 @@
+"""The only reader of wall time: UTC seconds anchored to the event loop's own time.
+
+Between two looks at the wall the clock runs with the loop, so a tick never sees time jump; `check()` compares the two and
+tells of a step (NTP, a suspended host), which the daemon records and shifts its beliefs by. A speed other than 1 is for
+simulated sites alone: machines' and site's delays are then in simulated seconds, deadlines of the network stay real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+_STEP_S = 2.0
+
+
+class Clock:
+    """UTC seconds, at `speed` seconds per real second from `start_s` on (the wall clock's own where it is None)."""
+
+    def __init__(self, speed: float = 1.0, start_s: float | None = None) -> None:
+        if speed <= 0:
+            raise ValueError(f"speed is {speed}, expected seconds per real second above 0")
+        self.speed = speed
+        self.simulated = start_s is not None or speed != 1.0
+        self._anchor_s = time.time() if start_s is None else start_s
+        self._anchor_real_s = time.monotonic()
+
+    def now(self) -> float:
+        """UTC seconds."""
+        return self._anchor_s + (time.monotonic() - self._anchor_real_s) * self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when so many of this clock's seconds have passed."""
+        await asyncio.sleep(max(seconds, 0.0) / self.speed)
+
+    async def until(self, at_s: float) -> None:
+        """Return at `at_s` or later."""
+        await self.sleep(at_s - self.now())
+
+    def check(self) -> float:
+        """By how many seconds the wall clock has stepped since the last check, 0.0 if by none; the anchor follows it."""
+        if self.simulated:
+            return 0.0
+        step_s = time.time() - self.now()
+        if abs(step_s) < _STEP_S:
+            return 0.0
+        self._anchor_s += step_s
+        return step_s

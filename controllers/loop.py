@@ -1,0 +1,125 @@
+"""The loop: observe -> tick -> act -> record, on its period and at once when something new comes in.
+
+Each turn freezes what is known, calls the pure tick, journals the record (durably, where it commands), hands the commands
+to act, and shows the record to whoever subscribed. It waits for no machine. A turn that fails is told and counted; the next
+one starts from the last beliefs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from controllers.act import Actor
+from controllers.books import MarketBook, OrderBook
+from controllers.clock import Clock
+from controllers.observe import Observer
+from fleet.command import Outcomes
+from fleet.estimate import estimate
+from fleet.snapshot import Snapshot
+from fleet.view import View
+from policies.record import Record
+from policies.tick import Judgment
+
+_BREATH_REAL_S = 0.05
+
+
+class Journal(Protocol):
+    """What the loop asks of the journal."""
+
+    async def append(self, record: Record, *, durable: bool) -> None:
+        """Keep a record; returns when it is on disk where `durable`, soon after otherwise."""
+        ...
+
+
+class Loop:
+    """Turns, one after another, until cancelled."""
+
+    def __init__(
+        self,
+        judgment: Judgment,
+        view: View,
+        *,
+        clock: Clock,
+        observer: Observer,
+        actor: Actor,
+        market: MarketBook,
+        orders: OrderBook,
+        journal: Journal,
+        tick_s: float,
+        number: int = 0,
+        say: Callable[[str, str], None] = lambda _kind, _text: None,
+    ) -> None:
+        self.judgment, self.view, self.number = judgment, view, number
+        self.last: Record | None = None
+        self.failures = 0
+        self._clock, self._observer, self._actor = clock, observer, actor
+        self._market, self._orders, self._journal = market, orders, journal
+        self._tick_s, self._say = tick_s, say
+        self._woken = asyncio.Event()
+        self._subscribers: list[Callable[[Record], None]] = []
+
+    def wake(self) -> None:
+        """Turn at once: a new price, an order, an alarm."""
+        self._woken.set()
+
+    def subscribe(self, show: Callable[[Record], None]) -> None:
+        """Call `show` with each record; it must return at once and not raise."""
+        self._subscribers.append(show)
+
+    async def run(self) -> None:
+        """Turn for ever."""
+        while True:
+            await self.turn()
+            self._woken.clear()
+            try:
+                async with asyncio.timeout(self._tick_s / self._clock.speed):
+                    await self._woken.wait()
+                # A burst of news is one turn, not many.
+                await asyncio.sleep(_BREATH_REAL_S)
+            except TimeoutError:
+                pass
+
+    async def turn(self) -> Record | None:
+        """One turn; None when it failed, which is told and counted."""
+        stepped_s = self._clock.check()
+        if stepped_s:
+            self._say("clock stepped", f"the wall clock stepped by {stepped_s:+.1f} s; beliefs follow it")
+            self.view = self.view.shifted(stepped_s)
+            self._observer.latest.shift(stepped_s)
+        at_s = self._clock.now()
+        snapshot = Snapshot(
+            at_s=at_s,
+            heard=self._observer.latest.freeze(),
+            market=self._market.freeze(),
+            meters=self._market.meters(),
+            orders=self._orders.freeze(at_s),
+            outcomes=Outcomes.of(self._actor.drain()),
+        )
+        began = time.perf_counter()
+        view, decision = self.judgment.tick(self.view, snapshot)
+        took_s = time.perf_counter() - began
+        record = Record(self.number + 1, snapshot, view, decision, took_s)
+        sends = bool(decision.commands.live.any())
+        try:
+            await self._journal.append(record, durable=sends)
+        except OSError as error:
+            self.failures += 1
+            self._say("journal", f"record {record.number} could not be kept: {error}")
+            if sends:
+                # What cannot be remembered is not done: the beliefs stay as they were, the next tick tries again.
+                self._lose(snapshot)
+                return None
+        self.view, self.number, self.last = view, record.number, record
+        self._actor.submit(decision.commands)
+        for fault in decision.faults:
+            self._say("policy failed", fault)
+        for show in self._subscribers:
+            show(record)
+        return record
+
+    def _lose(self, snapshot: Snapshot) -> None:
+        """Beliefs without the commands that were not sent: estimate again next time, with the same outcomes."""
+        self.view = estimate(self.view, snapshot, self.judgment.roster, self.judgment.beliefs)
