@@ -1,0 +1,289 @@
+"""The sequential check of a machine's shares against its claim: what it hears, how often it errs, how soon it tells."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from math import log
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from fleet.columns import Floats
+from fleet.work.evidence import (
+    Evidence,
+    ShareCheck,
+    Verdict,
+    delivered,
+    observe,
+    poisson_interval,
+    shares_to_find,
+)
+
+CLAIM_THS = 100.0
+DIFFICULTY = 262_144.0
+WORK_S = CLAIM_THS * 1e12 / 2**32
+"""Difficulty-1 shares in a second at the claim."""
+FOUR_LATER = 1_000.0 + 4 * DIFFICULTY
+RNG = np.random.default_rng(20_261_123)
+NAN = float("nan")
+
+
+def column(*values: float) -> Floats:
+    """One value per machine."""
+    return np.array(values, dtype=np.float64)
+
+
+def heard(evidence: Evidence, at_s: float, counter: float, *, gap_s: float = 1_800, **given: float) -> Evidence:
+    """One machine heard once."""
+    return observe(
+        evidence,
+        ShareCheck(most_gap_s=gap_s, shortfall=given.get("shortfall", 0.05)),
+        heard_s=column(at_s),
+        claimed_ths=column(given.get("claimed_ths", CLAIM_THS)),
+        accepted_difficulty=column(counter),
+        share_difficulty=column(given.get("share_difficulty", DIFFICULTY)),
+        uptime_s=column(given.get("uptime_s", NAN)),
+    )
+
+
+def simulate(check: ShareCheck, true: float, machines: int, shares_a_look: float, looks: int) -> Evidence:
+    """Machines that deliver `true` of their claim, each heard until its first verdict; alpha is each machine's own."""
+    evidence = Evidence.nothing(machines)
+    counter = np.zeros(machines)
+    step_s = shares_a_look * DIFFICULTY / WORK_S
+    done = np.zeros(machines, np.bool_)
+    first = np.full(machines, Verdict.UNTESTED)
+    when = np.full(machines, np.nan)
+    for look in range(looks):
+        at_s = np.where(done, evidence.heard_s, look * step_s)
+        evidence = observe(
+            evidence,
+            check,
+            heard_s=at_s,
+            claimed_ths=np.full(machines, CLAIM_THS),
+            accepted_difficulty=counter,
+            share_difficulty=np.full(machines, DIFFICULTY),
+            fleet=1,
+        )
+        now = ~done & (evidence.verdict != Verdict.UNTESTED)
+        first[now], when[now] = evidence.verdict[now], look
+        done |= now
+        if done.all():
+            break
+        counter = counter + DIFFICULTY * RNG.poisson(shares_a_look * true, machines)
+    assert done.all(), f"{np.count_nonzero(~done)} machines without a verdict after {looks} looks"
+    return evidence
+
+
+@pytest.mark.parametrize(
+    ("shortfall", "false_alarm", "missed", "machines"),
+    [(0.10, 0.05, 0.05, 4_000), (0.10, 0.01, 0.02, 6_000), (0.20, 0.02, 0.10, 6_000), (0.05, 0.10, 0.05, 3_000)],
+)
+def test_error_rates(shortfall: float, false_alarm: float, missed: float, machines: int) -> None:
+    """Honest machines would be called short, or short ones honest, more often than the settings say."""
+    check = ShareCheck(shortfall=shortfall, false_alarm=false_alarm, missed=missed, most_gap_s=86_400)
+    looks = 4_000
+    honest = simulate(check, 1.0, machines, 20.0, looks)
+    short = simulate(check, 1.0 - shortfall, machines, 20.0, looks)
+    alarms = np.count_nonzero(honest.verdict == Verdict.SHORT)
+    misses = np.count_nonzero(short.verdict == Verdict.HONEST)
+    # the stated rates are bounds; four standard errors of the Monte Carlo on top
+    assert alarms / machines <= false_alarm + 4 * np.sqrt(false_alarm / machines)
+    assert misses / machines <= missed + 4 * np.sqrt(missed / machines)
+    # and no looser than the overshoot makes them: a test that never says "short" has no false alarms
+    assert alarms / machines >= false_alarm / 3
+    assert misses / machines >= missed / 3
+
+
+def test_shares_until_found() -> None:
+    """A machine that lacks a tenth would be found later than Wald's 870 shares, or the stated expectation be wrong."""
+    check = ShareCheck(shortfall=0.10, false_alarm=0.01, missed=0.01, most_gap_s=86_400)
+    assert shares_to_find(check, 1) == pytest.approx(870, rel=0.005)
+    assert shares_to_find(ShareCheck(shortfall=0.05, false_alarm=0.01, missed=0.01), 1) == pytest.approx(
+        3_542, rel=0.005
+    )
+    assert shares_to_find(ShareCheck(shortfall=0.02, false_alarm=0.01, missed=0.01), 1) == pytest.approx(
+        22_365, rel=0.005
+    )
+    evidence = simulate(check, 0.9, 4_000, 10.0, 4_000)
+    assert float(evidence.tested_expected.mean()) == pytest.approx(shares_to_find(check, 1), rel=0.06)
+
+
+def test_cheating_that_begins_later() -> None:
+    """A machine that was found honest would be believed for ever, or one that was repaired stay short for ever."""
+    evidence, counter, at_s = Evidence.nothing(1), 0.0, 0.0
+    seen = []
+    for true in (1.0, 0.8, 1.0):
+        for _ in range(300):
+            evidence = heard(evidence, at_s, counter, shortfall=0.10)
+            at_s += 60 * DIFFICULTY / WORK_S
+            counter += DIFFICULTY * RNG.poisson(60 * true)
+        seen.append(Verdict(int(evidence.verdict[0])))
+    assert seen == [Verdict.HONEST, Verdict.SHORT, Verdict.HONEST]
+
+
+def booked(evidence: Evidence) -> tuple[float, float]:
+    """Shares and expected shares of the running test."""
+    return float(evidence.shares[0]), float(evidence.expected[0])
+
+
+def test_a_claim_that_changes_is_taken_as_a_straight_line() -> None:
+    """A machine that ramps or changes its operating point would be held to a claim that it did not make."""
+    evidence = heard(Evidence.nothing(1), 0.0, 1_000.0, claimed_ths=0.0)
+    evidence = heard(evidence, 60.0, 1_000.0 + 3 * DIFFICULTY, claimed_ths=100.0)
+    evidence = heard(evidence, 90.0, 1_000.0 + 5 * DIFFICULTY, claimed_ths=50.0)
+    shares, expected = booked(evidence)
+    assert shares == 5
+    assert expected == pytest.approx((50 * 60 + 75 * 30) * 1e12 / 2**32 / DIFFICULTY)
+    assert evidence.ratio[0] == pytest.approx(5 * log(0.95) + 0.05 * expected)
+
+
+@pytest.mark.parametrize(
+    ("what", "later", "shares"),
+    [
+        ("all is well", {"counter": FOUR_LATER}, 4.0),
+        ("the counter started anew", {"counter": 500.0}, 0.0),
+        ("the machine did, and overtook its old count", {"counter": FOUR_LATER, "uptime_s": 30.0}, 0.0),
+        ("it stopped hashing", {"counter": FOUR_LATER, "claimed_ths": NAN}, 0.0),
+        ("a claim below zero", {"counter": FOUR_LATER, "claimed_ths": -1.0}, 0.0),
+        ("too long unheard", {"counter": FOUR_LATER, "at_s": 5_000.0}, 0.0),
+        ("no counter", {"counter": NAN}, 0.0),
+        ("not heard again", {"counter": FOUR_LATER, "at_s": 0.0}, 0.0),
+    ],
+)
+def test_what_breaks_a_span(what: str, later: dict[str, float], shares: float) -> None:
+    """Shares would be held against a time that they do not belong to, or a count go backwards."""
+    assert what
+    evidence = heard(Evidence.nothing(1), 0.0, 1_000.0, uptime_s=100.0)
+    given = {"at_s": 60.0, "uptime_s": 160.0, **later}
+    evidence = heard(evidence, given.pop("at_s"), given.pop("counter"), **given)
+    assert booked(evidence)[0] == shares
+    assert (booked(evidence)[1] > 0) == (shares > 0)
+    # and whatever happened, the next whole span counts, and only it
+    base = 500.0 if later["counter"] == 500.0 else FOUR_LATER
+    at_s = 6_000.0
+    evidence = heard(evidence, at_s, base, uptime_s=6_100.0)
+    before = booked(evidence)[0]
+    evidence = heard(evidence, at_s + 60, base + 2 * DIFFICULTY, uptime_s=6_160.0)
+    assert booked(evidence)[0] - before == 2
+
+
+def test_lean_readings_without_a_counter() -> None:
+    """Claims between two full readings would be lost, and the shares of the whole time be held against a part of it."""
+    evidence = heard(Evidence.nothing(1), 0.0, 1_000.0)
+    for at_s in (10.0, 20.0, 30.0):
+        evidence = heard(evidence, at_s, NAN, share_difficulty=NAN)
+        assert booked(evidence) == (0.0, 0.0)
+    evidence = heard(evidence, 40.0, 1_000.0 + DIFFICULTY)
+    shares, expected = booked(evidence)
+    assert shares == 1
+    assert expected == pytest.approx(WORK_S * 40 / DIFFICULTY)
+
+
+def test_a_difficulty_that_changes() -> None:
+    """Shares of a mixed span would be counted as more of the easier ones, which makes the test bolder than it says."""
+    evidence = heard(Evidence.nothing(1), 0.0, 0.0, share_difficulty=2.0**16)
+    evidence = heard(evidence, 60.0, 2 * 2.0**18, share_difficulty=2.0**18)
+    assert booked(evidence)[0] == 2
+    evidence = heard(evidence, 120.0, 4 * 2.0**18, share_difficulty=2.0**16)
+    assert booked(evidence)[0] == 4
+
+
+def test_nothing_new() -> None:
+    """A tick in which no machine answered would cost the work of one in which all did."""
+    evidence = heard(Evidence.nothing(1), 60.0, 1_000.0)
+    assert heard(evidence, 60.0, 9_999.0) is evidence
+    assert heard(evidence, NAN, 9_999.0) is evidence
+
+
+@given(
+    st.lists(st.sampled_from(["hears", "silence", "reboot", "sleeps", "lean"]), max_size=40), st.permutations(range(5))
+)
+def test_machines_do_not_touch_each_other(events: list[str], order: list[int]) -> None:
+    """One machine's reset or silence would change another's evidence, or a column become negative or NaN in its test."""
+    check = ShareCheck(most_gap_s=600)
+    straight, turned = Evidence.nothing(5), Evidence.nothing(5)
+    at_s, counter = np.zeros(5), np.arange(5) * 1_000.0
+    for index, event in enumerate(events):
+        machine = index % 5
+        at_s = at_s + 60.0
+        counter = counter + np.arange(5) * 512.0
+        claim = np.full(5, CLAIM_THS)
+        accepted = counter.copy()
+        if event == "silence":
+            at_s[machine] -= 60.0
+        if event == "reboot":
+            counter[machine] = accepted[machine] = 0.0
+        if event == "sleeps":
+            claim[machine] = NAN
+        if event == "lean":
+            accepted[machine] = NAN
+        columns: dict[str, Any] = {
+            "heard_s": at_s,
+            "claimed_ths": claim,
+            "accepted_difficulty": accepted,
+            "share_difficulty": np.full(5, 512.0),
+        }
+        straight = observe(straight, check, **columns)
+        turned = observe(turned, check, **{name: values[order] for name, values in columns.items()})
+    for field in fields(Evidence):
+        ours, theirs = getattr(straight, field.name), getattr(turned, field.name)
+        np.testing.assert_array_equal(ours[order], theirs, err_msg=field.name)
+    for name in ("shares", "expected", "tested_shares", "tested_expected"):
+        assert (getattr(straight, name) >= 0).all()
+
+
+def test_delivered() -> None:
+    """The estimate or its interval would not be of the shares that came against those expected."""
+    evidence = heard(Evidence.nothing(1), 0.0, 0.0, gap_s=86_400)
+    seconds = 1_000 * DIFFICULTY / WORK_S
+    evidence = heard(evidence, seconds, 949 * DIFFICULTY, gap_s=86_400)
+    found = delivered(evidence)
+    assert found.ratio[0] == pytest.approx(0.949)
+    assert found.low[0] == pytest.approx(chi2.ppf(0.025, 2 * 949) / 2_000, rel=1e-5)
+    assert found.high[0] == pytest.approx(chi2.ppf(0.975, 2 * 950) / 2_000, rel=1e-5)
+    assert np.isnan(delivered(Evidence.nothing(1)).ratio[0])
+
+
+@given(st.floats(0, 1e7), st.sampled_from([0.95, 0.99]))
+def test_poisson_interval(count: float, confidence: float) -> None:
+    """The approximation would be worse than its docstring says (scipy's exact chi-square quantiles are the judge)."""
+    low, high = poisson_interval(column(count), confidence)
+    tail = (1 - confidence) / 2
+    exact_low = chi2.ppf(tail, 2 * count) / 2 if count > 0 else 0.0
+    exact_high = chi2.ppf(1 - tail, 2 * count + 2) / 2
+    off = (1e-4 if count >= 50 else 6e-3) * (exact_high - exact_low) * (1 if confidence <= 0.95 else 2)
+    assert low[0] == pytest.approx(exact_low, abs=off)
+    assert high[0] == pytest.approx(exact_high, abs=off)
+
+
+def test_it_is_cheap() -> None:
+    """The check would cost a tick over a thousand machines more than a millisecond."""
+    n = 1_000
+    evidence, counter = Evidence.nothing(n), np.zeros(n)
+    best = np.inf
+    for look in range(50):
+        columns: dict[str, Any] = {
+            "heard_s": np.full(n, look * 10.0),
+            "claimed_ths": np.full(n, CLAIM_THS),
+            "accepted_difficulty": counter,
+            "share_difficulty": np.full(n, DIFFICULTY),
+        }
+        began = perf_counter()
+        evidence = observe(evidence, ShareCheck(), **columns)
+        best = min(best, perf_counter() - began)
+        counter = counter + DIFFICULTY * RNG.poisson(2.0, n)
+    assert best < 1e-3  # about 80 us on an idle core
+
+
+def test_columns_of_different_lengths() -> None:
+    """Columns that do not belong to one roster would be compared row by row."""
+    some = Evidence.nothing(2)
+    columns = {field.name: getattr(some, field.name) for field in fields(Evidence)}
+    with pytest.raises(ValueError, match="different lengths"):
+        Evidence(**{**columns, "ratio": np.zeros(3)})
