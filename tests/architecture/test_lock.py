@@ -29,7 +29,7 @@ def lock(root: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def asked(project: dict[str, Any]) -> list[Requirement]:
     """Every requirement of the product, its extras and its groups."""
-    tables = [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
+    tables = [project["project"]["dependencies"], *project["project"].get("optional-dependencies", {}).values()]
     tables += list(project["dependency-groups"].values())
     return [Requirement(text) for table in tables for text in table if isinstance(text, str)]
 
