@@ -19,6 +19,7 @@ from fleet.machine import Machine
 Behaviour: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Talk: TypeAlias = Callable[[int], Awaitable[Any]]
 AgainstOn: TypeAlias = Callable[[Callable[[], asyncio.AbstractEventLoop], Behaviour, Talk], Any]
+AgainstTwo: TypeAlias = Callable[[Behaviour, Behaviour, Callable[[int, int], Awaitable[Any]]], Any]
 Against: TypeAlias = Callable[[Behaviour, Talk], Any]
 
 CAPTURES = Path(__file__).parent.parent / "captures"
@@ -76,6 +77,20 @@ def against(against_on: AgainstOn) -> Against:
 
 
 @pytest.fixture
+def against_two() -> AgainstTwo:
+    """Run a talk against two servers."""
+
+    def run(first: Behaviour, second: Behaviour, talk: Callable[[int, int], Awaitable[Any]]) -> Any:
+        async def main() -> Any:
+            async with serving(first) as one, serving(second) as two:
+                return await asyncio.wait_for(talk(one, two), 20)
+
+        return asyncio.run(main())
+
+    return run
+
+
+@pytest.fixture
 def capture() -> Callable[[str], Any]:
     """A captured reply by its path below the captures."""
 
@@ -103,12 +118,10 @@ class PaperWeb:
     200 and its JSON, unless it is a pair.
     """
 
-    def __init__(
-        self, pages: dict[str, Any], *, user: str = "root", password: str = "letmein", keeps_open: bool = True
-    ) -> None:
+    def __init__(self, pages: dict[str, Any], *, password: str | None = None, keeps_open: bool = True) -> None:
         self.pages = pages
-        self.user = user
-        self.password = password
+        self.user = "root"
+        self.password = password or "letmein"
         self.keeps_open = keeps_open
         self.nonce = "n1"
         self.algorithm = "MD5"
@@ -164,7 +177,7 @@ class PaperWeb:
 
         secret = h(f"{self.user}:antMiner Configuration:{self.password}")
         want = h(f"{secret}:{self.nonce}:{said['nc']}:{said['cnonce']}:auth:{h(f'{method}:{path}')}")
-        return said["nonce"] == self.nonce and said["response"] == want and said["uri"] == path
+        return bool(said["nonce"] == self.nonce and said["response"] == want and said["uri"] == path)
 
 
 @pytest.fixture
