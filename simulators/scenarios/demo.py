@@ -12,7 +12,7 @@ CLAIM = 1.08
 
 
 def demo(seed: int, net: int) -> Scenario:
-    """About 315 kW; feeder-d's cap is below what its machines draw at their usual modes."""
+    """About 320 kW; feeder-d's cap is below what its machines draw at their usual modes."""
     blocks = (
         Block("lux-a1", "Antminer S19k Pro", LUXOS, 13, ("feeder-a", "rack-1")),
         Block("lux-a2", "Antminer S19j Pro", LUXOS, 12, ("feeder-a", "rack-2")),
@@ -24,7 +24,7 @@ def demo(seed: int, net: int) -> Scenario:
         Block("ant-d2", "Antminer S19 XP", ANTMINER, 8, ("feeder-d", "rack-8")),
         Block("wm-d3", "WhatsMiner M60", WHATSMINER, 8, ("feeder-d", "rack-8")),
     )
-    caps = {"": 320_000.0, "feeder-a": 90_000.0, "feeder-b": 95_000.0, "feeder-c": 95_000.0, "feeder-d": 78_000.0}
+    caps = {"": 330_000.0, "feeder-a": 90_000.0, "feeder-b": 95_000.0, "feeder-c": 95_000.0, "feeder-d": 78_000.0}
     faults = FaultPlan(
         everyone=Chances(delay=0.005, split=0.01, drop=0.002, delay_s=2.0),
         afflictions=(Affliction(0.03, Chances(drop=0.03, garble=0.01, delay=0.05, lie=0.05, delay_s=4.0)),),
