@@ -1,10 +1,10 @@
 """Dispatch: of what each machine may run at, the operating points that earn most under the site's nested power caps.
 
-Choosing one point per machine under nested caps is a multiple-choice knapsack. Where no cap binds each machine takes its
-best point, which costs a few array operations. Elsewhere the steps of each machine's concave hull are taken in order of
-USD per watt, which is optimal when steps may be taken in part (`dispatch_relaxed`), and the little that whole points lose
-against that is then closed by a bounded search near that optimum (`dispatch_whole`). The same input gives the same answer
-on every processor.
+Choosing one point per machine under nested caps is a multiple-choice knapsack. Where no cap binds each machine takes
+its best point, which costs a few array operations. Elsewhere the steps of each machine's concave hull are taken in
+order of USD per watt, which is optimal when steps may be taken in part (`dispatch_relaxed`), and the little that whole
+points lose against that is then closed by a bounded search near that optimum (`dispatch_whole`). The same input gives
+the same answer on every processor.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import numpy as np
 from fleet.columns import UNKNOWN, Bools, Floats, Ints, freeze_columns
 from fleet.machine import Tree
 from fleet.units import WATTS_PER_MW
-from policies.dispatch_hull import undominated
-from policies.dispatch_relaxed import ROUNDING, Caps, relax
+from policies.dispatch_relaxed import ROUNDING, Caps, Ladders, relax
 from policies.dispatch_whole import QUICK, THOROUGH, USUAL, Effort, close
 
 __all__ = ["QUICK", "THOROUGH", "USUAL", "Dispatched", "Effort", "dispatch"]
@@ -28,11 +27,11 @@ class Dispatched:
     """One operating point per machine, and what the caps cost.
 
     `mode[n]` is the column chosen. `total_w[m]` is the power below each node of the tree, within its cap but for the
-    rounding of a sum (ROUNDING of the cap) unless `overloaded[m]`: the cap cannot be met even with each machine below at
-    its least power, and all of them are there. `shadow_usd_mwh[m]` is what one more MWh of cap at that node alone would
-    earn in the relaxation (0 where the cap does not bind, and where it is overloaded); what one more MWh at a machine
-    earns is the sum along its path. `value_usd_h` is what the choice earns; no choice earns more than `bound_usd_h`, and
-    when `proven` none earns more than this one.
+    rounding of a sum (ROUNDING of the cap) unless `overloaded[m]`: the cap cannot be met even with each machine below
+    at its least power, and all of them are there. `shadow_usd_mwh[m]` is what one more MWh of cap at that node alone
+    would earn in the relaxation (0 where the cap does not bind, and where it is overloaded); what one more MWh at a
+    machine earns is the sum along its path. `value_usd_h` is what the choice earns; no choice earns more than
+    `bound_usd_h`, and when `proven` none earns more than this one.
     """
 
     mode: Ints
@@ -60,13 +59,13 @@ def dispatch(
 ) -> Dispatched:
     """Choose one allowed operating point per machine, for the greatest value under every node's cap.
 
-    value_usd_h[n, k] is what each point earns per hour, net of its power (any sign, any shape); power_w[n, k] >= 0 what it
-    draws; allowed[n, k] has at least one True per row, and what stands in other cells does not matter (NaN may). leaf[n]
-    is each machine's node of the tree; cap_w[nodes] replaces the tree's caps (inf: none). Allowed values and powers are
-    finite.
+    value_usd_h[n, k] is what each point earns per hour, net of its power (any sign, any shape); power_w[n, k] >= 0 what
+    it draws; allowed[n, k] has at least one True per row, and what stands in other cells does not matter (NaN may).
+    leaf[n] is each machine's node of the tree; cap_w[nodes] replaces the tree's caps (inf: none). Allowed values and
+    powers are finite.
 
-    A machine under no cap that could bind takes its point of greatest value, of several the lowest column. Reordering the
-    machines reorders the answer in the same way, as long as no two machines or choices are worth exactly the same;
+    A machine under no cap that could bind takes its point of greatest value, of several the lowest column. Reordering
+    the machines reorders the answer in the same way, as long as no two machines or choices are worth exactly the same;
     between such equals the row decides, and the value is the same either way (to the rounding of sums) wherever the
     choice is `proven`. Proven values never fall when a cap rises.
     """
@@ -114,7 +113,8 @@ def _under_caps(
         least = np.where(allowed & (power_w == least_w[:, None]), value_usd_h, -np.inf).argmax(axis=1)
         mode = np.where(forced, least, mode)
     drawn = power_w[rows, mode]
-    near = _nearest_binding(tree, ceiling_w, np.bincount(leaf, drawn, len(ceiling_w)), overloaded)
+    wished = np.asarray(np.bincount(leaf, drawn, len(ceiling_w)), dtype=np.float64)
+    near = _nearest_binding(tree, ceiling_w, wished, overloaded)
     free = np.flatnonzero((near[leaf] != UNKNOWN) & ~forced)
     if len(free) == 0:
         return mode, 0.0, True
@@ -124,9 +124,13 @@ def _under_caps(
     row[binding] = np.arange(len(binding))
     above = np.where(binding > 0, near[tree.parent[binding]], UNKNOWN)
     caps = Caps(row[above], (ceiling_w - tree.totals(leaf, drawn))[binding], row[near[leaf[free]]])
-    relaxed = relax(undominated(value_usd_h[free], power_w[free], allowed[free]), caps)
+    if len(free) == len(mode):
+        ladders = Ladders(value_usd_h, power_w, allowed)
+    else:
+        ladders = Ladders(value_usd_h[free], power_w[free], allowed[free])
+    relaxed = relax(ladders, caps)
     whole = close(relaxed, effort)
-    mode[free] = relaxed.points.mode[whole.point]
+    mode[free] = whole.column
     shadow_usd_mwh[binding] = relaxed.usd_wh * WATTS_PER_MW
     return mode, whole.gap_usd_h, whole.proven
 

@@ -1,50 +1,39 @@
-"""The points of a machine worth choosing between, and the steps of their upper concave hull.
+"""The steps of each machine's upper concave hull: what the next watts of a ladder earn, best first.
 
-Power is the scarce thing, so a point that draws as much as another and earns no more is never chosen; what is left rises
-in power and in value. The corners of its upper hull are the points that some price of power makes best, and the steps
-between them fall in USD per watt: that order is what the relaxation takes them in. All machines are done at once, as
-flat lists by row, because ladders differ in length.
+Drawn as value over power, the corners of a ladder's upper hull are the points that some price of power makes best, and
+the steps between them fall in USD per watt: that is the order in which power is best given out. All machines are done
+at once, as one flat list by row, because ladders differ in length.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from fleet.columns import Bools, Floats, Ints
 from fleet.units import WATTS_PER_MW
 
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Undominated points, by row and within a row by rising power and value: flat arrays of one length.
-
-    `first[r]` is where row r begins, with one more entry for the end; `mode` is the column of each point.
-    """
-
-    row: Ints
-    mode: Ints
-    power_w: Floats
-    value_usd_h: Floats
-    first: Ints
+BLOCK = 2_048
+"""Machines worked on at once, so that what is between input and result stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """The steps of the hulls, by row and within a row by rising power: flat arrays of one length.
+    """The steps of n hulls, by row and within a row by rising power: flat arrays of one length.
 
-    Each step leads from column `below` to column `above` of machine `row`, costs `power_w` (> 0) and earns
-    `value_usd_h` (> 0); `usd_wh` is its slope, which falls along a row. `corner` is the index of its upper end in Points.
+    Each leads machine `row` from column `below` to column `above`, draws `power_w` (> 0) more and earns `value_usd_h`
+    (> 0) more; `usd_wh` is its slope, which falls along a row. `least[n]` is the column from which each machine's steps
+    begin, its point of least power.
     """
 
+    least: Ints
     row: Ints
     below: Ints
     above: Ints
     power_w: Floats
     value_usd_h: Floats
     usd_wh: Floats
-    corner: Ints
 
     @property
     def usd_mwh(self) -> Floats:
@@ -52,83 +41,56 @@ class Steps:
         return self.usd_wh * WATTS_PER_MW
 
 
-def undominated(value_usd_h: Floats, power_w: Floats, allowed: Bools) -> Points:
-    """The points of n machines [n, k] for which no other allowed point earns as much at no more power.
+def hull_steps(value_usd_h: Floats, power_w: Floats, allowed: Bools) -> Steps:
+    """The steps of n hulls that are worth taking, those that earn more than the point below them.
 
-    Of two points alike in power and value the lower column stands. Each row needs one allowed point.
+    value_usd_h[n, k] is what each point earns, power_w[n, k] what it draws, allowed[n, k] whether it may be chosen (one
+    per row at least). Of points alike in power the one of greatest value counts, of those the lowest column. For
+    whoever explains a choice: the next step from a machine's column j is the one whose `below` is j.
     """
+    blocks = [
+        _steps(value_usd_h[at : at + BLOCK], power_w[at : at + BLOCK], allowed[at : at + BLOCK], at)
+        for at in range(0, max(len(allowed), 1), BLOCK)
+    ]
+    if len(blocks) == 1:
+        return blocks[0]
+    return Steps(*(np.concatenate([getattr(block, field.name) for block in blocks]) for field in fields(Steps)))
+
+
+def _steps(value_usd_h: Floats, power_w: Floats, allowed: Bools, first_row: int) -> Steps:
+    """The steps of one block of rows, which begins with row `first_row` of all."""
     n, k = value_usd_h.shape
-    power, value, columns = np.where(allowed, power_w, np.inf).T.copy(), value_usd_h.T.copy(), None
-    if _disordered(power):
-        columns = np.argsort(power, axis=0, kind="stable")
-        power, value = np.take_along_axis(power, columns, 0), np.take_along_axis(value, columns, 0)
-    value[power == np.inf] = -np.inf
-    best = value[0].copy()
-    keep = np.empty((n, k), dtype=np.bool_)
-    keep[:, 0] = power[0] < np.inf
-    for j in range(1, k):
-        np.greater(value[j], best, out=keep[:, j])
-        np.maximum(best, value[j], out=best)
-    flat = np.flatnonzero(keep)
-    row = np.repeat(np.arange(n), keep.sum(axis=1))
-    mode = flat - row * k
-    at = mode * n + row
-    power_at, value_at = power.ravel()[at], value.ravel()[at]
-    if columns is not None:
-        mode = columns.ravel()[at]
-    dearer = np.ones(len(flat), dtype=np.bool_)
-    dearer[:-1] = (power_at[1:] > power_at[:-1]) | (row[1:] != row[:-1])
-    if not dearer.all():
-        row, mode, power_at, value_at = row[dearer], mode[dearer], power_at[dearer], value_at[dearer]
-    return Points(row, mode, power_at, value_at, np.searchsorted(row, np.arange(n + 1)))
+    cell = np.flatnonzero(allowed)
+    row = np.repeat(np.arange(n), np.count_nonzero(allowed, axis=1))
+    power, value = power_w.ravel()[cell], value_usd_h.ravel()[cell]
+    same = row[1:] == row[:-1]
+    if (same & (power[1:] <= power[:-1])).any():
+        order = np.lexsort((cell, -value, power, row))
+        cell, power, value = cell[order], power[order], value[order]
+        # Of points alike in power only the first, the one of greatest value; the rows are where they were.
+        first = np.append(True, ~same | (power[1:] > power[:-1]))
+        cell, row, power, value = cell[first], row[first], power[first], value[first]
+    cell, row, power, value = _corners(cell, row, power, value)
+    upper = np.flatnonzero((row[1:] == row[:-1]) & (value[1:] > value[:-1])) + 1
+    column = cell - row * k
+    least = column[np.append(True, row[1:] != row[:-1])[: len(row)]]
+    more, earned = power[upper] - power[upper - 1], value[upper] - value[upper - 1]
+    return Steps(least, row[upper] + first_row, column[upper - 1], column[upper], more, earned, earned / more)
 
 
-def _disordered(power: Floats) -> bool:
-    """Whether some machine's allowed points (those of finite power, [k, n]) do not already rise with the columns.
+def _corners(cell: Ints, row: Ints, power: Floats, value: Floats) -> tuple[Ints, Ints, Floats, Floats]:
+    """The points of a list, by row and rising power, that are corners of their row's upper hull.
 
-    A point that is not allowed may stand anywhere: its power counts as that of the points before it.
+    A point on or below the line between its neighbours is no corner; taking all such away at once and looking again
+    ends after at most as many rounds as a row has points. Comparing the slopes that the steps will have makes them fall
+    along a row, whatever the rounding.
     """
-    highest = np.where(np.isfinite(power[0]), power[0], -np.inf)
-    for j in range(1, len(power)):
-        if (power[j] < highest).any():
-            return True
-        np.maximum(highest, power[j], out=highest, where=np.isfinite(power[j]))
-    return False
-
-
-def corners(points: Points) -> Ints:
-    """The indices of the points that are corners of their row's upper hull, in order.
-
-    A point on or below the line between its neighbours is no corner; taking all such away at once, and looking again, ends
-    after at most as many rounds as a row has points.
-    """
-    kept = np.arange(len(points.row))
-    row, power, value = points.row, points.power_w, points.value_usd_h
-    while len(kept) > 1:
+    while len(cell) > 1:
         same = row[1:] == row[:-1]
         slope = (value[1:] - value[:-1]) / np.where(same, power[1:] - power[:-1], 1.0)
-        corner = np.ones(len(kept), dtype=np.bool_)
-        corner[1:-1] = ~same[:-1] | ~same[1:] | (slope[:-1] > slope[1:])
+        corner = np.ones(len(cell), dtype=np.bool_)
+        corner[1:-1] = (slope[:-1] > slope[1:]) | ~(same[:-1] & same[1:])
         if corner.all():
             break
-        kept, row, power, value = kept[corner], row[corner], power[corner], value[corner]
-    return kept
-
-
-def steps_of(points: Points) -> Steps:
-    """The hull's steps of every row."""
-    corner = corners(points)
-    row = points.row[corner]
-    upper = np.flatnonzero(row[1:] == row[:-1]) + 1
-    below, above = corner[upper - 1], corner[upper]
-    power = points.power_w[above] - points.power_w[below]
-    value = points.value_usd_h[above] - points.value_usd_h[below]
-    return Steps(row[upper], points.mode[below], points.mode[above], power, value, value / power, above)
-
-
-def hull_steps(value_usd_h: Floats, power_w: Floats, allowed: Bools) -> Steps:
-    """The steps [n, k] machines' hulls offer, for whoever explains a choice: the next one is worth its `usd_mwh`.
-
-    value_usd_h[n, k] is what each point earns, power_w[n, k] what it draws, allowed[n, k] whether it may be chosen.
-    """
-    return steps_of(undominated(value_usd_h, power_w, allowed))
+        cell, row, power, value = cell[corner], row[corner], power[corner], value[corner]
+    return cell, row, power, value
