@@ -13,8 +13,6 @@ import base64
 import hashlib
 import json
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -184,6 +182,26 @@ def _full(replies: Table, device: Table, errors: tuple[str, ...]) -> dict[str, A
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a write is signed with beside the password: the machine's salt, and its own time (so that no clock is ours)."""
+
+    salt: str
+    at_s: int
+
+    @classmethod
+    def of(cls, reply: Any, where: str) -> Seal:
+        """The salt and the time of a whole `get.device.info`.
+
+        Raises:
+            Garbled: it has none.
+        """
+        salt, at_s = text(table(table(reply).get("msg")).get("salt")), count(table(reply).get("when"))
+        if salt is None or at_s is None:
+            raise Garbled(f"{where}: came without the salt or the time that a write is signed with")
+        return cls(salt, at_s)
+
+
 def token(command: str, password: str, salt: str, at_s: int) -> str:
     """What proves a write: 8 characters of the base64 of sha256(command + password + salt + time)."""
     return base64.b64encode(hashlib.sha256(f"{command}{password}{salt}{at_s}".encode()).digest())[:8].decode()
@@ -199,14 +217,11 @@ class WhatsMinerV3:
         *,
         read_deadline_s: float = links.READ_DEADLINE_S,
         write_deadline_s: float = links.WRITE_DEADLINE_S,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self._machine = machine
         self._credentials = credentials
         self._endpoint = Endpoint(machine.host, machine.ports.get("api", PORT), read_deadline_s)
         self._patient = replace(self._endpoint, deadline_s=write_deadline_s)
-        self._now = now
-        self._salt: str | None = None
         self._power_mode: str | None = None
         self._lived: tuple[float, int | None] | None = None
 
@@ -231,24 +246,27 @@ class WhatsMinerV3:
                 f"{self._endpoint}: WhatsMiner has no operating point {mode.name!r}; it has {known} and <n>W"
             )
         self._power_mode = None
-        device = message(await self._get("get.device.info", "miner"), f"{self._endpoint} get.device.info")
+        where = f"{self._endpoint} get.device.info"
+        reply = await self._get("get.device.info")
+        device = message(reply, where)
+        seal = Seal.of(reply, where)
         works = flag(table(device.get("miner")).get("working"))
         if mode.name == SLEEP_NAME:
             if works is not False:
-                await self._set("set.miner.service", "stop")
+                await self._set(seal, "set.miner.service", "stop")
             return
         point = await self._point(mode.name, limit)
         # The point is set before the service starts, so that no machine ramps to a point it was not allowed.
         if works is not False:
-            await self._set_all(point)
+            await self._set_all(seal, point)
             return
         try:
-            await self._set_all(point)
+            await self._set_all(seal, point)
         except Refused:
-            await self._set("set.miner.service", "start")
-            await self._set_all(point)
+            await self._set(seal, "set.miner.service", "start")
+            await self._set_all(seal, point)
         else:
-            await self._set("set.miner.service", "start")
+            await self._set(seal, "set.miner.service", "start")
 
     async def close(self) -> None:
         """See fleet.driver.Driver. Nothing is held between exchanges."""
@@ -266,37 +284,26 @@ class WhatsMinerV3:
             writes.append(("set.miner.power_mode", name))
         return writes
 
-    async def _set_all(self, writes: list[tuple[str, Any]]) -> None:
+    async def _set_all(self, seal: Seal, writes: list[tuple[str, Any]]) -> None:
         for command, param in writes:
-            await self._set(command, param)
+            await self._set(seal, command, param)
 
     async def _get(self, command: str, param: str | None = None) -> Any:
         request = {"cmd": command} if param is None else {"cmd": command, "param": param}
         what = command if param is None else f"{command} {param}"
         return await links.ask_framed(self._endpoint, json.dumps(request).encode(), what)
 
-    async def _set(self, command: str, param: Any) -> None:
-        """One signed write. A salt that no longer serves is forgotten, and fetched for the next one."""
-        where = f"{self._endpoint} {command}"
-        if self._salt is None:
-            salted = message(await self._get("get.device.info", "salt"), f"{self._endpoint} get.device.info salt")
-            self._salt = text(salted.get("salt"))
-            if self._salt is None:
-                raise Garbled(f"{self._endpoint} get.device.info salt: no salt")
-        at_s = int(self._now())
+    async def _set(self, seal: Seal, command: str, param: Any) -> None:
+        """One signed write."""
         request = {
             "cmd": command,
             "param": param,
-            "ts": at_s,
-            "token": token(command, self._credentials.password, self._salt, at_s),
+            "ts": seal.at_s,
+            "token": token(command, self._credentials.password, seal.salt, seal.at_s),
             "account": self._credentials.username or _ACCOUNT,
         }
         reply = await links.ask_framed(self._patient, json.dumps(request).encode(), command)
-        try:
-            message(reply, where)
-        except Refused:
-            self._salt = None
-            raise
+        message(reply, f"{self._endpoint} {command}")
 
     async def _summary(self) -> dict[str, Any]:
         """The status summary; none when the machine refuses it, as it may while its service is stopped."""

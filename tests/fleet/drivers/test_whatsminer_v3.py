@@ -180,7 +180,7 @@ class PaperWhatsMiner:
 
     def __init__(self, replies: dict[str, Any], *, password: str | None = None) -> None:
         self.replies = replies
-        self.setting = copy.deepcopy(SETTING)
+        self.setting: dict[str, Any] = copy.deepcopy(SETTING)
         self.password = password or "super-secret"
         self.salt = "uhCiDyVj"
         self.locked = False
@@ -205,7 +205,8 @@ class PaperWhatsMiner:
 
     def answer(self, asked: dict[str, Any]) -> Any:
         """The reply to one command."""
-        command, param = asked["cmd"], asked.get("param")
+        command = str(asked["cmd"])
+        param: Any = asked.get("param")
         if command == "get.device.info":
             whole = {**self.replies["device"]["msg"], "salt": self.salt}
             return self.replies["device"] | {"msg": whole if param is None else {param: whole[param]}}
@@ -216,7 +217,7 @@ class PaperWhatsMiner:
         if self.locked:
             return {"code": -4, "msg": "no permission", "desc": command}
         secret = hashlib.sha256(f"{command}{self.password}{self.salt}{asked['ts']}".encode()).digest()
-        if asked["token"] != b64encode(secret).decode()[:8]:
+        if asked["token"] != b64encode(secret).decode()[:8] or asked["ts"] != self.replies["device"]["when"]:
             return {"code": -2, "msg": "invalid token", "desc": command}
         self.accounts.add(asked["account"])
         return self.write(command, param)
@@ -246,32 +247,31 @@ def driver(machine: Machine, port: int, password: str | None = None) -> WhatsMin
         "m", machine.model, machine.dialect, "127.0.0.1", machine.modes, machine.usual, ports={"api": port}
     )
     credentials = Credentials("", password or "super-secret")
-    return WhatsMinerV3(at_port, credentials, read_deadline_s=2, write_deadline_s=2, now=lambda: 1759800000.9)
+    return WhatsMinerV3(at_port, credentials, read_deadline_s=2, write_deadline_s=2)
 
 
-SALTED = "get.device.info salt"
-ASKED = "get.device.info miner"
+ASKED = "get.device.info"
 
 
 @pytest.mark.parametrize(
     ("working", "power_mode", "mode", "heard"),
     [
-        ("true", "normal", SLEEP, [ASKED, SALTED, "set.miner.service stop"]),
+        ("true", "normal", SLEEP, [ASKED, "set.miner.service stop"]),
         ("false", "normal", SLEEP, [ASKED]),
         ("true", "normal", NORMAL, [ASKED, "get.miner.setting"]),
-        ("true", "normal", LOW, [ASKED, "get.miner.setting", SALTED, "set.miner.power_mode low"]),
-        ("false", "low", LOW, [ASKED, "get.miner.setting", SALTED, "set.miner.service start"]),
+        ("true", "normal", LOW, [ASKED, "get.miner.setting", "set.miner.power_mode low"]),
+        ("false", "low", LOW, [ASKED, "get.miner.setting", "set.miner.service start"]),
         (
             "false",
             "low",
             HIGH,
-            [ASKED, "get.miner.setting", SALTED, "set.miner.power_mode high", "set.miner.service start"],
+            [ASKED, "get.miner.setting", "set.miner.power_mode high", "set.miner.service start"],
         ),
         (
             "true",
             "normal",
             Mode("3000W", 3000, 168),
-            [ASKED, "get.miner.setting", SALTED, "set.miner.power_limit 3000"],
+            [ASKED, "get.miner.setting", "set.miner.power_limit 3000"],
         ),
     ],
 )
@@ -309,7 +309,7 @@ def test_locked_writes_are_refused_and_left_locked(against: Any, paper: PaperWha
     paper.locked = True
     with pytest.raises(Refused, match=r"set\.miner\.service: no permission \(code -4\); writes may be locked"):
         against(paper, lambda port: driver(machine, port).set_mode(SLEEP))
-    assert paper.heard == [ASKED, SALTED, "set.miner.service stop"]
+    assert paper.heard == [ASKED, "set.miner.service stop"]
 
 
 def test_a_wrong_password_is_refused_and_not_shown(against: Any, paper: PaperWhatsMiner, machine: Machine) -> None:
@@ -319,19 +319,17 @@ def test_a_wrong_password_is_refused_and_not_shown(against: Any, paper: PaperWha
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_salt_that_changed_is_asked_again(against: Any, paper: PaperWhatsMiner, machine: Machine) -> None:
-    """After a change of password the machine would refuse us for good."""
-
-    async def talk(port: int) -> None:
-        whatsminer = driver(machine, port)
-        await whatsminer.set_mode(SLEEP)
-        paper.salt = "newsalt1"
-        with pytest.raises(Refused):
-            await whatsminer.set_mode(NORMAL)
-        await whatsminer.set_mode(NORMAL)
-
-    against(paper, talk)
-    assert paper.miner["working"] == "true"
+@pytest.mark.parametrize("lacks", ["salt", "when"])
+def test_a_device_without_what_a_write_is_signed_with(
+    against: Any, paper: PaperWhatsMiner, machine: Machine, lacks: str
+) -> None:
+    """A token made of nothing would be refused, and look like a wrong password."""
+    if lacks == "salt":
+        paper.salt = ""
+    else:
+        del paper.replies["device"]["when"]
+    with pytest.raises(Garbled, match="salt or the time"):
+        against(paper, lambda port: driver(machine, port).set_mode(SLEEP))
 
 
 def test_a_lean_look_is_one_exchange_while_nothing_restarts(
