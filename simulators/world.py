@@ -33,10 +33,12 @@ from simulators.hardware import hardware
 from simulators.instruments import Instruments, Telemetry
 from simulators.physics import Physics, Spread, Truth
 from simulators.unit import Unit
-from simulators.wire.antminer import AntminerConversation, AntminerWeb
+from simulators.wire.antminer import AntminerConversation
+from simulators.wire.antminer_web import AntminerWeb
 from simulators.wire.conversation import Conversation
 from simulators.wire.luxos import LuxosConversation, LuxosPage
-from simulators.wire.whatsminer_v3 import WhatsminerConversation, WhatsminerV2Conversation
+from simulators.wire.whatsminer_v2 import WhatsminerV2Conversation
+from simulators.wire.whatsminer_v3 import WhatsminerConversation
 
 Serve: TypeAlias = Callable[[Unit], Conversation]
 PRIVILEGED = 1024
