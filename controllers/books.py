@@ -61,14 +61,17 @@ class OrderBook:
         self._orders = {order.id: order for order in orders}
         self._wake = wake
 
-    def put(self, order: Order) -> None:
-        """Take an order in; one of the same id is replaced.
+    def reserve(self, order: Order) -> None:
+        """Is there room for it?
 
         Raises:
             TooManyOrders: the book is full.
         """
         if order.id not in self._orders and len(self._orders) >= ORDERS_MOST:
             raise TooManyOrders(f"{ORDERS_MOST} orders are in force, expected fewer: let some expire")
+
+    def put(self, order: Order) -> None:
+        """Take an order in; one of the same id is replaced."""
         self._orders[order.id] = order
         self._wake()
 

@@ -45,3 +45,9 @@ class Clock:
             return 0.0
         self._anchor_s += step_s
         return step_s
+
+    @classmethod
+    def joining(cls, speed: float, start_s: float, anchor_real_s: float | None) -> Clock:
+        """The clock of a simulated world that showed `start_s` at the real UTC second `anchor_real_s` (None: shows it now)."""
+        ran_s = 0.0 if anchor_real_s is None else (time.time() - anchor_real_s) * speed
+        return cls(speed, start_s + ran_s)

@@ -210,6 +210,10 @@ class Site:
             live=self.live,
         )
 
+    def settings_json(self) -> str:
+        """The resolved settings as JSON, without a secret: what a journal needs to judge again."""
+        return self.file.model_dump_json()
+
     def credentials(self, row: int) -> Credentials:
         """A machine's user and password, read now.
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
+
+import numpy as np
 
 from controllers.act import Actor
 from controllers.books import MarketBook, OrderBook
 from controllers.clock import Clock
 from controllers.observe import Observer
-from fleet.command import Outcomes
+from fleet.command import Commands, Outcomes, Urgency
 from fleet.estimate import estimate
 from fleet.snapshot import Snapshot
 from fleet.view import View
@@ -109,8 +112,7 @@ class Loop:
             self.failures += 1
             self._say("journal", f"record {record.number} could not be kept: {error}")
             if sends:
-                # What cannot be remembered is not done: the beliefs stay as they were, the next tick tries again.
-                self._lose(snapshot)
+                self._only_urgent(snapshot, decision.commands)
                 return None
         self.view, self.number, self.last = view, record.number, record
         self._actor.submit(decision.commands)
@@ -120,6 +122,12 @@ class Loop:
             show(record)
         return record
 
-    def _lose(self, snapshot: Snapshot) -> None:
-        """Beliefs without the commands that were not sent: estimate again next time, with the same outcomes."""
-        self.view = estimate(self.view, snapshot, self.judgment.roster, self.judgment.beliefs)
+    def _only_urgent(self, snapshot: Snapshot, commands: Commands) -> None:
+        """What cannot be remembered is not done, but for safety and emergencies: those go; the next tick tries the rest."""
+        view = estimate(self.view, snapshot, self.judgment.roster, self.judgment.beliefs)
+        wanted, sent_s = np.array(view.wanted), np.array(view.sent_s)
+        urgent = commands.live & commands.urgent
+        wanted[commands.machine[urgent]] = commands.mode[urgent]
+        sent_s[commands.machine[urgent]] = snapshot.at_s
+        self.view = replace(view, wanted=wanted, sent_s=sent_s)
+        self._actor.submit(command for command in commands if command.urgency is Urgency.URGENT)

@@ -115,19 +115,20 @@ class Observer:
         at_once: int,
         alarm: Callable[[], None] = lambda: None,
         changed: Callable[[int, Answer], None] = lambda _row, _answer: None,
+        seen: Callable[[int, Answer], None] = lambda _row, _answer: None,
         hot_c: float = nan,
     ) -> None:
         self.latest = Latest(roster)
         self.counts = PollCounts()
         self._drivers, self._clock = drivers, clock
         self._lean_s, self._full_s, self._at_once = lean_s, full_s, at_once
-        self._alarm, self._changed, self._hot_c = alarm, changed, hot_c
+        self._alarm, self._changed, self._seen, self._hot_c = alarm, changed, seen, hot_c
         self.locks = [asyncio.Lock() for _ in drivers]
         self._full_due_s = [0.0] * len(drivers)
         self._asking: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Ask for ever; the first round is spread over nothing, the later ones over the period."""
+        """Ask for ever; the first round comes all at once, the later ones are spread over the period."""
         now_s, n = self._clock.now(), len(self._drivers)
         due = [(now_s, row) for row in range(n)]
         heapq.heapify(due)
@@ -185,23 +186,24 @@ class Observer:
             self._full_due_s[row] = at_s + self._lean_s * _FULL_TRIES_APART
         if self.latest.put(row, answer, at_s):
             self._changed(row, answer)
+        self._seen(row, answer)
         if isinstance(answer, Reading) and (
             answer.state is State.FAULTED or (answer.chip_c is not None and answer.chip_c >= self._hot_c)
         ):
             self._alarm()
         return answer
 
-    async def look_at_all(self, depth: Depth) -> None:
-        """Every machine once, with bounded concurrency."""
+    async def look_at_all(self, depth: Depth) -> tuple[Answer, ...]:
+        """Every machine once, with bounded concurrency; the answers in the roster's order."""
         places = asyncio.Semaphore(self._at_once)
 
-        async def one(row: int) -> None:
+        async def one(row: int) -> Answer:
             async with places, self.locks[row]:
-                await self.look(row, depth)
+                return await self.look(row, depth)
 
         async with asyncio.TaskGroup() as group:
-            for row in range(len(self._drivers)):
-                group.create_task(one(row))
+            asked = [group.create_task(one(row)) for row in range(len(self._drivers))]
+        return tuple(task.result() for task in asked)
 
     async def close(self) -> None:
         """Let go of every driver."""

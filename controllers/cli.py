@@ -1,0 +1,99 @@
+"""The command line: a table of commands, each imported when it is given.
+
+`hashwatt COMMAND …` finds the command's module, lets it describe its arguments, and returns its exit code. Errors that a
+person can mend (a bad site file, no daemon) are one message on standard error and a documented exit code, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+from typing import Final
+
+from controllers.exits import Exit
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "demo": ("controllers.pretend_demo", "a simulated site on a real day of prices, in two minutes"),
+    "init": ("controllers.commands.init", "find machines, ask three questions, write a site file"),
+    "check": ("controllers.commands.check", "validate a site file and ask every machine once"),
+    "once": ("controllers.commands.once", "one look at the site, and what hashwatt would do (dry)"),
+    "run": ("controllers.commands.run", "the daemon"),
+    "guard": ("controllers.commands.guard", "the small second process that acts when the daemon is gone"),
+    "status": ("controllers.commands.status", "what the running daemon sees and does"),
+    "explain": ("controllers.commands.explain", "why one machine does what it does, and what changes that"),
+    "order": ("controllers.commands.order", "hold, cap, curtail or release: the site, a place, a machine"),
+    "replay": ("controllers.commands.replay", "judge a journal's snapshots again and compare"),
+    "backtest": ("controllers.pretend_backtest", "years of prices through the same judgment"),
+    "simulate": ("controllers.pretend_simulate", "serve a simulated site for other programs"),
+    "bench": ("controllers.commands.bench", "this host's SHA-256d rate"),
+}
+"""Command by name: its module, and what it is for."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console command; returns the exit code (`controllers.exits`)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in COMMANDS:
+        return _run(words[0], words[1:])
+    parser = argparse.ArgumentParser(
+        prog="hashwatt",
+        description="Runs a Bitcoin mining site for profit.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_epilog(),
+    )
+    parser.add_argument("--version", action="version", version=f"hashwatt {metadata.version('hashwatt')}")
+    parser.add_argument("command", choices=tuple(COMMANDS), metavar="COMMAND", help="one of the commands below")
+    parser.parse_args(words or ["--help"])
+    return Exit.USAGE
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    """One command, its errors as messages."""
+    module_name, purpose = COMMANDS[name]
+    module = import_module(module_name)
+    parser = argparse.ArgumentParser(prog=f"hashwatt {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
+    module.add_arguments(parser)
+    args = parser.parse_args(words)
+    try:
+        return int(module.main(args))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return Exit.OK
+    except Exception as error:
+        code = _exit_of(error)
+        if code is None:
+            raise
+        sys.stderr.write(f"hashwatt {name}: {error}\n")
+        return code
+
+
+def _exit_of(error: Exception) -> Exit | None:
+    """The exit code of an error that a person can mend; None for our own bugs."""
+    from controllers.config import SiteError
+    from controllers.lease import LeaseHeld
+
+    match error:
+        case SiteError():
+            return Exit.USAGE
+        case LeaseHeld():
+            return Exit.REFUSED
+        case ConnectionError():
+            return Exit.NO_DAEMON
+        case TimeoutError():
+            return Exit.NO_DAEMON
+        case OSError():
+            return Exit.FOUND
+        case _:
+            return None
+
+
+def _epilog() -> str:
+    """The commands and the exit codes."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    codes = "0 done; 1 done and something is wrong; 2 bad arguments or input; 3 no daemon answers; 4 refused"
+    return "commands:\n" + "\n".join(lines) + f"\n\nexit codes: {codes}\nhashwatt COMMAND --help tells the rest."

@@ -1,0 +1,85 @@
+"""`hashwatt explain MACHINE`: what it does, what each operating point would earn now, what took which away, what comes next."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from controllers.config import load_site
+from controllers.control import ask_daemon
+from controllers.exits import Exit
+from controllers.terminal import err, number, out, print_json, table
+from policies.explanation import Change, Explanation, Point
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """MACHINE, --site, --json."""
+    parser.add_argument("machine", help="the machine's id")
+    parser.add_argument("--site", type=Path, required=True, help="the site file")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output (schema: docs/cli.md)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Ask and show; 3 when no daemon answers, 4 when it knows no such machine."""
+    site = load_site(args.site)
+    answer = asyncio.run(ask_daemon(site.socket, {"ask": "explain", "machine": args.machine}))
+    if not answer.get("ok"):
+        err().print(f"hashwatt explain: {answer.get('error')}", markup=False)
+        return Exit.REFUSED
+    if args.json:
+        print_json(answer["explanation"])
+    else:
+        show(Explanation.model_validate(answer["explanation"]))
+    return Exit.OK
+
+
+def show(told: Explanation) -> None:
+    """The explanation for people."""
+    console = out()
+    console.print(f"[bold]{told.machine}[/bold]  {told.model}  {told.place}  {'live' if told.live else 'dry'}  {_clock(told.at_s)} UTC")
+    console.print(told.doing, markup=False)
+    console.print(
+        f"hashprice {number(told.hashprice_usd_phs_day, 2)} $/PH/day, power {number(told.power_usd_mwh, 2)} $/MWh at the meter; "
+        f"a step pays below {number(told.limit_j_th, 1)} J/TH",
+    )
+    console.print(table("", _POINT_COLUMNS, [_point_row(point) for point in told.points], right=(1, 2, 3, 4, 5, 6)))
+    for shadow in told.shadows:
+        console.print(f"one more MWh at {shadow.place or 'the site'} would earn {shadow.usd_mwh:.2f} $", markup=False)
+    for hold in told.holds:
+        until = "" if hold.until_s is None else f" until {_clock(hold.until_s)}"
+        console.print(f"held by {hold.kind}: {hold.what}{until}", markup=False)
+    for change in told.changes:
+        console.print(f"next: {_change(change)}", markup=False)
+
+
+_POINT_COLUMNS = ("operating point", "W", "TH/s", "J/TH", "step J/TH", "earns $/h", "breaks even $/MWh", "")
+
+
+def _point_row(point: Point) -> tuple[str, ...]:
+    marks = [word for word, is_so in (("now", point.present), ("decided", point.chosen)) if is_so]
+    if not point.allowed:
+        marks.append(f"removed by {point.removed_by}")
+    if point.overruled:
+        marks.append(f"overruled: {', '.join(point.overruled)}")
+    return (
+        point.mode,
+        number(point.power_w, 0),
+        number(point.hashrate_ths),
+        number(point.efficiency_j_th),
+        number(point.marginal_j_th),
+        number(point.earns_usd_h, 4),
+        number(point.break_even_usd_mwh, 2),
+        ", ".join(marks),
+    )
+
+
+def _change(change: Change) -> str:
+    when = f" at {_clock(change.at_s)}" if change.at_s is not None else ""
+    price = f" at a power price of {change.power_usd_mwh:.2f} $/MWh" if change.power_usd_mwh is not None else ""
+    return f"{change.what}{when}{price}" + (f", to {change.to}" if change.to else "")
+
+
+def _clock(at_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,307 @@
+"""The daemon: everything put together, under one supervised task group.
+
+`Daemon` is the composition root: it opens the site's state, takes the lease, resumes from the journal, and starts feeds,
+pollers, loop, publishers and the socket side by side. It stops in order: no more turns, the declared farewell, the last
+event, the lease. A part that fails for good ends the whole, so that the supervisor (and the guard) can answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from controllers.act import Actor
+from controllers.books import MarketBook, OrderBook
+from controllers.clock import Clock
+from controllers.config import Site
+from controllers.control import ControlSocket, order_of
+from controllers.events import Events
+from controllers.feeds import FeedState, open_feed
+from controllers.journal import Journal
+from controllers.lease import Lease
+from controllers.loop import Loop
+from controllers.observe import Observer
+from controllers.opening import clock_of, open_drivers
+from fleet.order import Order
+from fleet.reading import Answer, Silence
+from policies.explain import explain
+from policies.farewell import farewell_waves
+from policies.record import Record
+from policies.safety import TooHot
+from policies.site_sums import site_sums
+
+_FAREWELL_REAL_S = 300.0
+_RENEWALS_PER_LEASE = 4
+_EVENTS_MOST = 200
+_LOG = logging.getLogger("hashwatt")
+
+
+class Daemon:
+    """One site, under control (or in a dry run) until `stop` is called.
+
+    Args:
+        site: the resolved site file.
+        clock: the site's clock; its own where it is None.
+
+    Raises:
+        SiteError: a secret is not there.
+    """
+
+    def __init__(self, site: Site, clock: Clock | None = None) -> None:
+        self.site = site
+        self.clock = clock_of(site) if clock is None else clock
+        self.events = Events(self.clock.now)
+        self.stopping = asyncio.Event()
+        self.feeds = [open_feed(settings, site.path.parent) for settings in site.file.feeds]
+        self.market = MarketBook([feed.source for feed in self.feeds], self._wake)
+        polling, file = site.file.polling, site.file
+        self._drivers = open_drivers(site)
+        self.observer = Observer(
+            site.roster,
+            self._drivers,
+            self.clock,
+            lean_s=polling.lean_s,
+            full_s=polling.full_s,
+            at_once=polling.at_once,
+            alarm=self._wake,
+            changed=self._machine_changed,
+            hot_c=min((rule.hot_c for rule in file.constraints if isinstance(rule, TooHot)), default=float("nan")),
+        )
+        self.loop: Loop | None = None
+        self.actor: Actor | None = None
+
+    async def run(self) -> None:
+        """Run until `stop`; then the farewell.
+
+        Raises:
+            LeaseHeld: another process commands this site.
+            JournalError, OSError: the state directory cannot be used.
+        """
+        site, file = self.site, self.site.file
+        site.state.mkdir(parents=True, exist_ok=True)
+        self.lease = Lease(site.state, ttl_s=file.control.lease_s, role="daemon")
+        await self.lease.acquire()
+        try:
+            self.journal = Journal.open(site.state, site.judgment, file.journal, settings=site.settings_json())
+            try:
+                await self._run_with_state()
+            finally:
+                self.journal.close()
+        finally:
+            self.lease.release()
+
+    def stop(self) -> None:
+        """Ask for an orderly stop."""
+        self.stopping.set()
+
+    async def _run_with_state(self) -> None:
+        """The whole, once lease and journal are ours."""
+        site, file = self.site, self.site.file
+        resumed = self.journal.resumed
+        self.events.keep_in(lambda event: self.journal.note_event(event.kind, event.text, event.at_s))
+        for said in resumed.said:
+            self.events.say("journal", said)
+        self.orders = OrderBook(self._wake, resumed.orders)
+        self.actor = Actor(
+            site.roster,
+            self._drivers,
+            self.observer,
+            self.lease,
+            self.clock,
+            at_once=file.control.commands_at_once,
+            say=self.events.say,
+        )
+        self.loop = Loop(
+            site.judgment,
+            resumed.view,
+            clock=self.clock,
+            observer=self.observer,
+            actor=self.actor,
+            market=self.market,
+            orders=self.orders,
+            journal=self.journal,
+            tick_s=file.tick_s,
+            number=resumed.number,
+            say=self.events.say,
+        )
+        self.events.say("started", self._in_words())
+        try:
+            async with asyncio.TaskGroup() as group:
+                parts = [
+                    group.create_task(self.observer.run(), name="observe"),
+                    group.create_task(self.loop.run(), name="loop"),
+                    group.create_task(self._keep_lease(), name="lease"),
+                    group.create_task(ControlSocket(site.socket, self._answers()).run(), name="socket"),
+                    *(group.create_task(feed.run(self.market.put, self._feed_changed, self.clock)) for feed in self.feeds),
+                    *(group.create_task(part) for part in self._publishers()),
+                ]
+                await self.stopping.wait()
+                for part in parts:
+                    part.cancel()
+            await self._farewell()
+            self.events.say("stopped", f"farewell: {file.control.farewell}")
+        finally:
+            await self.actor.close()
+            await self.observer.close()
+
+    def _publishers(self) -> list[Any]:
+        """The publishers that the site file asks for, as coroutines."""
+        file, loop = self.site.file, self.loop
+        assert loop is not None
+        parts = []
+        if file.metrics is not None:
+            from controllers.publish.prometheus import MetricsServer
+
+            metrics = MetricsServer(file.metrics, self.site, self.internals)
+            loop.subscribe(metrics.show)
+            parts.append(metrics.run())
+        if file.mqtt is not None:
+            from controllers.publish.mqtt import MqttPublisher
+
+            mqtt = MqttPublisher(file.mqtt, self.site, self.take_order, self.events.say)
+            loop.subscribe(mqtt.show)
+            parts.append(mqtt.run())
+        return parts
+
+    def internals(self) -> dict[str, Any]:
+        """The daemon's own state beside the last record: polls, feeds, events, lease; for metrics."""
+        assert self.actor is not None
+        assert self.loop is not None
+        return {
+            "polls": self.observer.counts,
+            "feeds": [feed.state for feed in self.feeds],
+            "events": self.events.counts,
+            "writing": self.actor.busy,
+            "accepted": self.actor.accepted,
+            "journal_failures": self.loop.failures,
+            "full": self.observer.latest.full,
+        }
+
+    async def take_order(self, request: Mapping[str, Any]) -> Order:
+        """An order from outside: kept durably, then in force.
+
+        Raises:
+            OrderError, TooManyOrders: it cannot be taken.
+            OSError: it could not be kept.
+        """
+        order = order_of(request, self.site.roster, self.clock.now())
+        self.orders.reserve(order)
+        await self.journal.note_order(order)
+        self.orders.put(order)
+        self.events.say("order", f"{order.kind.value} {order.scope} by {order.who} ({order.rank.value}): {order.why}")
+        return order
+
+    async def _farewell(self) -> None:
+        """Carry out the declared farewell with the last beliefs, in waves, within a bound on real time."""
+        assert self.loop is not None
+        assert self.actor is not None
+        site, control = self.site, self.site.file.control
+        judgment, pace = site.judgment, site.file.pace
+        waves = farewell_waves(
+            control.farewell, self.loop.view, site.roster, site.live, judgment.feeder, pace.starts_per_feeder
+        )
+        try:
+            async with asyncio.timeout(_FAREWELL_REAL_S):
+                for wave in waves:
+                    self.lease.renew()
+                    self.actor.submit(wave)
+                    await self.clock.sleep(pace.starts_window_s)
+                for outcome in await self.actor.carry_out(()):
+                    machine = site.roster.machines[outcome.machine].id
+                    self.events.say("farewell", f"{machine}: {outcome.kind.name.lower()} {outcome.detail}".rstrip())
+        except TimeoutError:
+            self.events.say("farewell", f"not finished after {_FAREWELL_REAL_S:g} s")
+
+    async def _keep_lease(self) -> None:
+        """Renew the lease; losing it is the end, another writer has taken over."""
+        while True:
+            self.lease.renew()
+            await asyncio.sleep(self.lease.ttl_s / _RENEWALS_PER_LEASE)
+
+    def _wake(self) -> None:
+        if self.loop is not None:
+            self.loop.wake()
+
+    def _machine_changed(self, row: int, answer: Answer) -> None:
+        machine = self.site.roster.machines[row].id
+        if isinstance(answer, Silence):
+            self.events.say("machine lost", f"{machine}: {answer.cause.value}: {answer.detail}")
+        else:
+            self.events.say("machine back", f"{machine}: {answer.state.name.lower()}")
+
+    def _feed_changed(self, state: FeedState) -> None:
+        if state.ok:
+            self.events.say("feed well", state.source)
+        else:
+            self.events.say("feed lost", f"{state.source}: {state.error}")
+        self._wake()
+
+    def _in_words(self) -> str:
+        live = int(self.site.live.sum())
+        how = f"live control of {live} machines" if live else "dry run"
+        return f"site {self.site.file.name}, {len(self.site.roster)} machines, {how}"
+
+    # ------------------------------------------------------------------------------------------------------ the socket
+
+    def _answers(self) -> Mapping[str, Any]:
+        return {"status": self._status, "explain": self._explain, "order": self._order}
+
+    def _last(self) -> Record:
+        if self.loop is None or self.loop.last is None:
+            raise LookupError("no tick yet, ask again in a moment")
+        return self.loop.last
+
+    async def _status(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        record, wanted = self._last(), request.get("events", 5)
+        count = min(wanted, _EVENTS_MOST) if isinstance(wanted, int) and wanted > 0 else 0
+        return {
+            "site": self.site.file.name,
+            "sums": site_sums(self.site.judgment, record).model_dump(mode="json"),
+            "orders": [_order_json(order) for order in record.snapshot.orders],
+            "feeds": [
+                {"source": s.source, "ok": s.ok, "last_ok_s": s.last_ok_s, "error": s.error}
+                for s in (feed.state for feed in self.feeds)
+            ],
+            "events": [
+                {"at_s": event.at_s, "kind": event.kind, "text": event.text} for event in list(self.events.last)[-count:]
+            ] if count else [],
+        }
+
+    async def _explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        machine = request.get("machine")
+        if machine not in self.site.roster.index:
+            raise LookupError(f"machine is {machine!r}, expected an id of this site's machines")
+        return {"explanation": explain(self.site.judgment, self._last(), str(machine)).model_dump(mode="json")}
+
+    async def _order(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        asked = request.get("order")
+        return {"order": _order_json(await self.take_order(asked if isinstance(asked, dict) else {}))}
+
+
+def _order_json(order: Order) -> dict[str, Any]:
+    """An order as JSON says it."""
+    return {
+        "id": order.id,
+        "kind": order.kind.value,
+        "scope": order.scope,
+        "who": order.who,
+        "why": order.why,
+        "rank": order.rank.value,
+        "cap_w": order.cap_w,
+        "given_s": order.given_s,
+        "until_s": order.until_s,
+        "until": datetime.fromtimestamp(order.until_s, UTC).isoformat(timespec="seconds"),
+    }
+
+
+async def run_daemon(site: Site) -> None:
+    """The daemon as a process: SIGTERM and SIGINT ask for an orderly stop."""
+    daemon = Daemon(site)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    await daemon.run()
