@@ -6,6 +6,7 @@ The physics and the faults of all machines stand behind it as columns; the unit 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
@@ -80,6 +81,7 @@ class Unit:
         self.obeys = True
         self.light = False
         self.clients = 0
+        self.lines: set[asyncio.Transport] = set()
         self.remembered = machine.mode_named(machine.usual)
         self.settings: dict[str, int] = {}
         self.memory: dict[str, object] = {}
@@ -143,6 +145,12 @@ class Unit:
             self.boots += 1
             self.booted_s = self.now()
             self.ground.reboot(self.row)
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Cut every connection."""
+        for line in tuple(self.lines):
+            line.abort()
 
     def awake_mode(self, telemetry: Telemetry) -> int:
         """The operating point that counts when it is awake: the one asked for, or the one it will wake to."""

@@ -266,6 +266,9 @@ class World:
         servers, self._servers = self._servers, []
         for server in servers:
             server.close()
+        for unit in self.units:
+            unit.hang_up()
+        await asyncio.sleep(0)
 
 
 def mapped(roster: Roster, shift: int) -> Roster:

@@ -39,11 +39,13 @@ class Conversation(asyncio.Protocol):
         if self.unit.dark:
             self.transport.abort()
             return
+        self.unit.lines.add(self.transport)
         self._idle = asyncio.get_running_loop().call_later(self.IDLE_S, self.transport.abort)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
+        self.unit.lines.discard(self.transport)
         if self._idle is not None:
             self._idle.cancel()
         if self._late is not None:
