@@ -41,6 +41,9 @@ CODES: Final = {"normal": "0", SLEEP_NAME: "1", "high": "2", "low": "3"}
 _NAMES: Final = {code: name for name, code in CODES.items()}
 _MODE_KEYS: Final = ("miner-mode", "bitmain-work-mode")
 _CHAINS: Final = (1, 2, 3, 4)
+_FANS: Final = tuple(f"fan{fan}" for fan in range(1, 9))
+_CHIP: Final = tuple((f"temp_chip{n}", f"temp_in_chip_{n}", f"temp_out_chip_{n}") for n in _CHAINS)
+_PCB: Final = tuple((f"temp_pcb{n}", f"temp_in_pcb_{n}", f"temp_out_pcb_{n}") for n in _CHAINS)
 _START_S: Final = 600.0
 """How long a machine without a start time of its own may draw power without hashing before that is a fault."""
 
@@ -96,11 +99,11 @@ def parse(replies: Table, told: Told | None, machine: Machine, depth: Depth) -> 
         hashrate_ths=rate,
         power_w=power,
         power_measured=measured,
-        chip_c=hottest(value for chain in _CHAINS for value in _sensors(stats, "chip", chain)),
-        board_c=hottest(value for chain in _CHAINS for value in _sensors(stats, "pcb", chain)),
+        chip_c=hottest([value for chain in _CHAINS for value in _sensors(stats, _CHIP, chain)]),
+        board_c=hottest([value for chain in _CHAINS for value in _sensors(stats, _PCB, chain)]),
         uptime_s=uptime,
         hardware_errors=count(stats.get("no_matching_work")),
-        fans_rpm=tuple(rpm for fan in range(1, 9) if (rpm := count(stats.get(f"fan{fan}"))) is not None),
+        fans_rpm=tuple(rpm for fan in _FANS if fan in stats and (rpm := count(stats[fan])) is not None),
         depth=depth,
         **full,
     )
@@ -139,11 +142,11 @@ def _power(stats: Table, machine: Machine, mode: str | None, state: State) -> tu
     return (point.power_w, False) if point else (None, False)
 
 
-def _sensors(stats: Table, kind: str, chain: int) -> list[Any]:
-    """One board's sensors of a kind, "chip" or "pcb": four in one text, or (newer firmware) at inlet and outlet."""
-    four = stats.get(f"temp_{kind}{chain}")
-    values: list[Any] = four.split("-") if isinstance(four, str) else []
-    return [*values, stats.get(f"temp_in_{kind}_{chain}"), stats.get(f"temp_out_{kind}_{chain}")]
+def _sensors(stats: Table, names: tuple[tuple[str, str, str], ...], chain: int) -> list[Any]:
+    """One board's sensors of a kind: four in one text, or (newer firmware) one at the inlet and one at the outlet."""
+    together, inlet, outlet = names[chain - 1]
+    four = stats.get(together)
+    return four.split("-") if isinstance(four, str) else [stats.get(inlet), stats.get(outlet)]
 
 
 def _full(replies: Table, told: Told | None) -> dict[str, Any]:
@@ -174,8 +177,8 @@ def _full(replies: Table, told: Told | None) -> dict[str, Any]:
 def _board(stats: Table, chain: int) -> Board:
     return Board(
         hashrate_ths=rate_ths(stats.get(f"chain_rate{chain}"), 1e3),
-        board_c=hottest(_sensors(stats, "pcb", chain)),
-        chip_c=hottest(_sensors(stats, "chip", chain)),
+        board_c=hottest(_sensors(stats, _PCB, chain)),
+        chip_c=hottest(_sensors(stats, _CHIP, chain)),
         chips=count(stats.get(f"chain_acn{chain}")),
     )
 

@@ -7,7 +7,6 @@ value.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ MOST_THS: Final = 5_000.0
 MOST_WATTS: Final = 50_000.0
 _MOST_COUNT: Final = 10**15
 _MOST_TEXT: Final = 200
+_NUMERIC: Final = frozenset((int, float, str))
 
 SILENT_SHARE: Final = 0.01
 """Below this share of a machine's lowest hashing mode, a hash rate is the tail of an average and not hashing."""
@@ -28,13 +28,13 @@ NO_TABLE: Final[Table] = {}
 
 def number(value: Any, low: float, high: float) -> float | None:
     """A number, or a text that is one, within [low, high]; else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if type(value) not in _NUMERIC:  # neither a bool, which is an int, nor a table
         return None
     try:
         found = float(value)
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) and low <= found <= high else None
+    return found if low <= found <= high else None  # not so for NaN either
 
 
 def rate_ths(value: Any, per_ths: float = 1.0) -> float | None:
