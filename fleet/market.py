@@ -31,17 +31,25 @@ class Quantity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One value: true from `valid_from_s` until `valid_until_s`, heard at `heard_s`, from `source`. Times are UTC seconds."""
+    """One value: true from `valid_from_s` until `valid_until_s`, heard at `heard_s`, from `source`. Times are UTC seconds.
+
+    `max_age_s` is the age from which its own feed calls it stale, whatever its reader would still take.
+    """
 
     value: float
     valid_from_s: float
     heard_s: float
     source: str
     valid_until_s: float = inf
+    max_age_s: float = inf
 
     def age_s(self, at_s: float) -> float:
         """Seconds since the value was last confirmed, or since it ran out when that is longer ago than it was heard."""
         return max(at_s - self.heard_s, at_s - self.valid_until_s, 0.0)
+
+    def is_fresh(self, at_s: float, max_age_s: float) -> bool:
+        """Is it no older than its reader and its feed allow?"""
+        return self.age_s(at_s) <= min(max_age_s, self.max_age_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +61,13 @@ class Market:
     def fresh(self, quantity: Quantity, at_s: float, max_age_s: float) -> Signal | None:
         """The first source's signal that is no older than `max_age_s`, or None."""
         for signal in self.signals.get(quantity, ()):
-            if signal.age_s(at_s) <= max_age_s:
+            if signal.is_fresh(at_s, max_age_s):
                 return signal
         return None
 
     def corroborated(self, quantity: Quantity, at_s: float, max_age_s: float, tolerance: float) -> bool:
         """Do two fresh sources of a quantity agree within a fraction of the larger?"""
-        fresh = [s for s in self.signals.get(quantity, ()) if s.age_s(at_s) <= max_age_s]
+        fresh = [s for s in self.signals.get(quantity, ()) if s.is_fresh(at_s, max_age_s)]
         return any(
             a.source != b.source and abs(a.value - b.value) <= tolerance * max(abs(a.value), abs(b.value))
             for i, a in enumerate(fresh)
