@@ -20,7 +20,7 @@ class Choices:
     took the present mode away), and `overruled`: (reason, machine) pairs whose wish would have left nothing.
 
     After dispatch also `target[n]` (the column chosen), `value_usd_h[n, k]` (what each point earns now; NaN when the market
-    is not known), `power_w[n, k]` and `shadow_usd_mwh[m]` (what one more MW of cap would earn at each place).
+    is not known), `power_w[n, k]`, `why[n]` (the reason of the target, an index into `reasons`) and `shadow_usd_mwh[m]` (what one more MW of cap would earn at each place).
     """
 
     reasons: tuple[str, ...]
@@ -33,6 +33,7 @@ class Choices:
     power_w: Floats | None = None
     shadow_usd_mwh: Floats | None = None
     overloaded: Bools | None = None
+    why: Codes | None = None
 
     def __post_init__(self) -> None:
         """Read-only."""

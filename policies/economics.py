@@ -8,14 +8,14 @@ operating point is worth its hashes less its energy; the average J/TH decides no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from fleet.columns import Floats
 from fleet.market import Market, Quantity
 from fleet.network import subsidy_btc
-from fleet.settings import Fraction, Seconds, Settings, UsdPerMwh
+from fleet.settings import Fraction, Seconds, Settings
 from fleet.units import HASHES_PER_DIFFICULTY, HOURS_PER_DAY, SECONDS_PER_DAY, THS_PER_PHS, WATTS_PER_MW
 
 
@@ -36,6 +36,10 @@ class Economics(Settings):
     """Older than this, an index price of power is not known."""
     when_lost: Literal["hold", "sleep", "run"] = "hold"
     """What machines do while hashprice or power price is not known: stay as they are, sleep, or run their usual mode."""
+
+
+Number = TypeVar("Number", float, Floats)
+"""One value, or a column of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +86,17 @@ def market_hashprice(market: Market, at_s: float, economics: Economics) -> tuple
     return hashprice_usd_phs_day(coin.value, difficulty.value, reward_btc), ()
 
 
-def revenue_usd_h(hashrate_ths: Floats, hashprice: float) -> Floats:
+def revenue_usd_h(hashrate_ths: Number, hashprice: float) -> Number:
     """What a hash rate earns per hour, USD; `hashprice` in USD per PH/s and day."""
     return hashrate_ths * (hashprice / (THS_PER_PHS * HOURS_PER_DAY))
 
 
-def cost_usd_h(power_w: Floats, power_usd_mwh: float) -> Floats:
+def cost_usd_h(power_w: Number, power_usd_mwh: float) -> Number:
     """What a power costs per hour, USD."""
     return power_w * (power_usd_mwh / WATTS_PER_MW)
 
 
-def revenue_usd_mwh(efficiency_j_th: Floats | float, hashprice: float) -> Floats | float:
+def revenue_usd_mwh(efficiency_j_th: Number, hashprice: float) -> Number:
     """Revenue of a machine per MWh that it draws: hashprice * 1000 / (24 * e)."""
     return hashprice * 1000.0 / (HOURS_PER_DAY * efficiency_j_th)
 
@@ -103,6 +107,6 @@ def break_even_usd_mwh(power_w: Floats, hashrate_ths: Floats, hashprice: float) 
         return np.where(power_w > 0, revenue_usd_h(hashrate_ths, hashprice) / power_w * WATTS_PER_MW, np.nan)
 
 
-def at_the_meter(machine_usd_mwh: UsdPerMwh, overhead: float) -> float:
+def at_the_meter(machine_usd_mwh: Number, overhead: float) -> Number:
     """A price per MWh at the machine, seen from the site's meter (break-even divided by one plus overhead)."""
     return machine_usd_mwh / (1.0 + overhead)

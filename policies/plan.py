@@ -20,6 +20,18 @@ from policies.choices import Choices
 from policies.scene import Scene
 
 _MINUTE_S = 60.0
+WAITS = (
+    "first full look",
+    "not reachable or not known",
+    "back-off",
+    "dwell",
+    "brake",
+    "ramp down",
+    "caps at the worst case",
+    "ramp up",
+    "stagger",
+)
+"""What a decision may wait for; `Planned.waits` indexes it."""
 
 
 class Pace(Settings):
@@ -41,6 +53,12 @@ class Pace(Settings):
     brake_mw: PowerMegawatts | None = None
     """Power that may move in any `brake_s` for money alone on one uncorroborated signal."""
     brake_s: Seconds = 600
+
+    def dwell_s(self, *, asleep: bool, to_sleep: bool) -> float:
+        """How long a machine stands still before a change for money."""
+        if asleep:
+            return self.min_down_s
+        return self.min_up_s if to_sleep else self.min_step_s
 
     @property
     def memory_s(self) -> float:
@@ -66,11 +84,13 @@ class Footing:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Planned:
-    """Commands to send now, and the move that they make; `held_back` counts rows that wait, by what they wait for."""
+    """Commands to send now, and the move that they make; `held_back` counts rows that wait, by what they wait for, and
+    `waits[n]` says what each waits for (an index into WAITS, -1: nothing; None: no row waits)."""
 
     commands: Commands
     move: Move | None
-    held_back: tuple[tuple[str, int], ...]
+    held_back: tuple[tuple[str, int], ...] = ()
+    waits: Codes | None = None
 
 
 def plan(scene: Scene, choices: Choices, footing: Footing, pace: Pace) -> Planned:
@@ -80,7 +100,7 @@ def plan(scene: Scene, choices: Choices, footing: Footing, pace: Pace) -> Planne
     target, standing = choices.target, view.standing
     differs = target != standing
     if not differs.any():
-        return Planned(Commands.none(), None, ())
+        return Planned(Commands.none(), None)
     rows = np.arange(len(roster))
     target_w = roster.modes.power_w[rows, target] * np.maximum(view.power_scale, 1.0)
     # In a dry run the site is the imagined one; beside live rows the others are what they really are.
@@ -90,16 +110,16 @@ def plan(scene: Scene, choices: Choices, footing: Footing, pace: Pace) -> Planne
     # Already on its way there: asked once is asked. A machine on its way elsewhere is overtaken only in an emergency.
     asked = view.wanted == target
     urgent = differs & ~asked & (choices.urgent | emergency) & ((delta_w < 0) | (target == SLEEP))
-    held: list[tuple[str, int]] = []
+    held = _Held(len(roster))
     going = differs & ~urgent & (view.wanted == UNKNOWN)
     if not view.looked.all():
-        going = _hold(held, "first full look", going, np.zeros(len(roster), np.bool_))
-    going = _hold(held, "not reachable or not known", going, _commandable(scene, footing))
-    going = _hold(held, "back-off", going, view.at_s >= view.retry_s)
+        going = held.back("first full look", going, np.zeros(len(roster), np.bool_))
+    going = held.back("not reachable or not known", going, _commandable(scene, footing))
+    going = held.back("back-off", going, view.at_s >= view.retry_s)
     forced = ~choices.allowed[rows, np.maximum(standing, 0)] | (standing < 0)
     over = _over_a_cap(scene, footing, worst_w)
     money = ~forced & ~(over & (delta_w < 0))
-    going = _hold(held, "dwell", going, ~money | _rested(scene, pace, target))
+    going = held.back("dwell", going, ~money | _rested(scene, pace, target))
     going = _keep_setpoints(going, view.standing, target)
     # A machine sent to sleep is the surest way down: sheds for a cap go before ramp and brake.
     shed = going & over & (delta_w < 0)
@@ -108,20 +128,20 @@ def plan(scene: Scene, choices: Choices, footing: Footing, pace: Pace) -> Planne
     gain = _gain(choices, target, standing)
     allowed_w = _brake_left(scene, footing, pace)
     if np.isfinite(allowed_w):
-        paced = _hold(held, "brake", paced, ~money | _within(gain, np.abs(delta_w), paced & money, allowed_w))
+        paced = held.back("brake", paced, ~money | _within(gain, np.abs(delta_w), paced & money, allowed_w))
     down, up = paced & (delta_w <= 0), paced & (delta_w > 0)
     if pace.ramp_down_kw_min is not None:
         left_w = _left(scene, _MINUTE_S, pace.ramp_down_kw_min * 1e3, "down_w")
-        down = _hold(held, "ramp down", down, _within(gain, -delta_w, down, left_w))
+        down = held.back("ramp down", down, _within(gain, -delta_w, down, left_w))
     if up.any():
-        up = _hold(held, "caps at the worst case", up, _headroom(scene, footing, gain, up, worst_w, delta_w))
+        up = held.back("caps at the worst case", up, _headroom(scene, footing, gain, up, worst_w, delta_w))
         if pace.ramp_up_kw_min is not None:
             left_w = _left(scene, _MINUTE_S, pace.ramp_up_kw_min * 1e3, "up_w")
-            up = _hold(held, "ramp up", up, _within(gain, delta_w, up, left_w))
-        up = _hold(held, "stagger", up, _staggered(scene, footing, pace, gain, up & (standing == SLEEP)))
+            up = held.back("ramp up", up, _within(gain, delta_w, up, left_w))
+        up = held.back("stagger", up, _staggered(scene, footing, pace, gain, up & (standing == SLEEP)))
     send = np.flatnonzero(urgent | shed | down | up | free)
     if not len(send):
-        return Planned(Commands.none(), None, tuple(held))
+        return Planned(Commands.none(), None, tuple(held.counts), held.waits)
     commands = Commands(
         machine=send,
         mode=target[send].astype(np.int64),
@@ -138,16 +158,27 @@ def plan(scene: Scene, choices: Choices, footing: Footing, pace: Pace) -> Planne
         money_w=float(np.abs(delta_w[money & (down | up)]).sum()),
         starts=np.bincount(footing.feeder[starts], minlength=len(roster.tree.names)),
     )
-    return Planned(commands, move, tuple(held))
+    return Planned(commands, move, tuple(held.counts), held.waits)
 
 
-def _hold(held: list[tuple[str, int]], why: str, going: Bools, may: Bools) -> Bools:
-    """Those that may go; the rest is counted under what it waits for."""
-    left = going & may
-    waiting = int(np.count_nonzero(going)) - int(np.count_nonzero(left))
-    if waiting:
-        held.append((why, waiting))
-    return left
+class _Held:
+    """Who waits, and for what, as the plan goes through its limits."""
+
+    def __init__(self, n: int) -> None:
+        self.counts: list[tuple[str, int]] = []
+        self.waits: Codes | None = None
+        self._n = n
+
+    def back(self, why: str, going: Bools, may: Bools) -> Bools:
+        """Those that may go; the rest is noted under what it waits for."""
+        left = going & may
+        waiting = np.flatnonzero(going & ~may)
+        if len(waiting):
+            self.counts.append((why, len(waiting)))
+            if self.waits is None:
+                self.waits = np.full(self._n, UNKNOWN, np.int16)
+            self.waits[waiting] = WAITS.index(why)
+        return left
 
 
 def _shadow_w(scene: Scene) -> Floats:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fleet.columns import Codes
 from fleet.command import Commands
 from fleet.snapshot import Snapshot
 from fleet.view import View
@@ -24,6 +25,8 @@ class Decision:
     held_back: tuple[tuple[str, int], ...] = ()
     faults: tuple[str, ...] = ()
     """Our own bugs that the tick survived: the constraint skipped, and the error."""
+    waits: Codes | None = None
+    """waits[n]: what each row that was held back waits for (an index into `policies.plan.WAITS`; -1 or None: nothing)."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

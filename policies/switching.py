@@ -8,7 +8,7 @@ until staying has cost a share of what a start costs (Borodin, Linial, Saks 1992
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -36,6 +36,10 @@ class Stakes:
     start_usd: Floats
     regret_usd: Floats
     dt_h: float
+
+    def lasting(self, hours: float) -> Stakes:
+        """The same stakes, having stood for so long."""
+        return replace(self, dt_h=hours)
 
     def gain_usd_h(self) -> tuple[Floats, Floats]:
         """(gain[n], revenue[n]): what the best allowed waking point earns over sleep, and its revenue."""
@@ -93,7 +97,9 @@ class Hysteresis(Settings):
     def weigh(self, stakes: Stakes) -> tuple[Floats, Floats]:
         """The band's share of the revenue, for staying."""
         _, revenue = stakes.gain_usd_h()
-        return _with_bonus(stakes.value_usd_h, np.where(stakes.awake, self.band, -self.band) * revenue), stakes.regret_usd
+        return _with_bonus(
+            stakes.value_usd_h, np.where(stakes.awake, self.band, -self.band) * revenue
+        ), stakes.regret_usd
 
 
 class Regret(Settings):
@@ -110,15 +116,24 @@ class Regret(Settings):
         gain, revenue = stakes.gain_usd_h()
         loss = np.where(stakes.awake, -gain, gain)
         regret = np.maximum(stakes.regret_usd + loss * stakes.dt_h, 0.0)
-        threshold = self.share * stakes.start_usd + self.floor_h * revenue
+        threshold = self._threshold_usd(stakes, revenue)
         stay = (np.maximum(loss, 0.0) + threshold + _STAY_USD_H) * (regret < threshold)
         return _with_bonus(stakes.value_usd_h, np.where(stakes.awake, stay, -stay)), regret
+
+    def threshold_usd(self, stakes: Stakes) -> Floats:
+        """threshold_usd[n]: what staying may cost each machine."""
+        return self._threshold_usd(stakes, stakes.gain_usd_h()[1])
+
+    def _threshold_usd(self, stakes: Stakes, revenue_usd_h: Floats) -> Floats:
+        return self.share * stakes.start_usd + self.floor_h * revenue_usd_h
 
 
 Switching = Annotated[AlwaysOn | Threshold | Hysteresis | Regret, Field(discriminator="kind")]
 
 
-def start_usd(start_s: Floats, wear_usd: Floats, power_w: Floats, power_usd_mwh: float, share_lost: float = 1.0) -> Floats:
+def start_usd(
+    start_s: Floats, wear_usd: Floats, power_w: Floats, power_usd_mwh: float, share_lost: float = 1.0
+) -> Floats:
     """What one start costs: energy drawn without a hash for `start_s` (never negative: power that pays is no cost), and wear."""
     energy = power_w * (start_s / SECONDS_PER_HOUR) * (max(power_usd_mwh, 0.0) / 1e6) * share_lost
     return energy + wear_usd

@@ -18,7 +18,7 @@ from fleet.command import Commands
 from fleet.estimate import Beliefs, estimate, silent
 from fleet.machine import SLEEP, Roster
 from fleet.market import Quantity
-from fleet.order import Rank
+from fleet.order import Order, Rank
 from fleet.settings import Fraction
 from fleet.snapshot import Snapshot
 from fleet.units import SECONDS_PER_HOUR
@@ -105,6 +105,10 @@ class Judgment:
             missing,
         )
 
+    def in_force(self, snapshot: Snapshot) -> tuple[Order, ...]:
+        """The orders that bind in this snapshot."""
+        return in_force(snapshot.orders, snapshot.at_s, self.roster)
+
     def tick(self, view: View, snapshot: Snapshot) -> tuple[View, Decision]:
         """The next view, and the decision with its choices and commands. Reads nothing but its arguments.
 
@@ -113,17 +117,17 @@ class Judgment:
         last_s = view.at_s
         view = estimate(view, snapshot, self.roster, self.beliefs)
         view = self._stand(self._release(view, snapshot))
-        scene = Scene(
-            self.roster, view, snapshot, self.beliefs, in_force(snapshot.orders, snapshot.at_s, self.roster)
-        )
+        scene = Scene(self.roster, view, snapshot, self.beliefs, in_force(snapshot.orders, snapshot.at_s, self.roster))
         prices = self.prices(snapshot)
         choices, faults, unsafe = self._narrow(scene, known=prices.known)
         choices, regret, whys, cap_w = self._dispatch(scene, choices, prices, last_s)
-        planned = Planned(Commands.none(), None, ()) if unsafe else plan(
-            scene, choices, self._footing(scene, whys, cap_w), self.pace
+        planned = (
+            Planned(Commands.none(), None)
+            if unsafe
+            else plan(scene, choices, self._footing(scene, whys, cap_w), self.pace)
         )
         view = self._after(scene, choices, planned, regret, last_s)
-        return view, Decision(choices, prices, planned.commands, planned.held_back, faults)
+        return view, Decision(choices, prices, planned.commands, planned.held_back, faults, planned.waits)
 
     def _release(self, view: View, snapshot: Snapshot) -> View:
         """A release ends holds by somebody's hand, back-offs and quarantines that began before it."""
@@ -180,11 +184,7 @@ class Judgment:
         stuck = self._stuck(scene, choices.urgent)
         counted = np.where(stuck[:, None], view.worst_w[:, None], power_w) if stuck.any() else power_w
         sent = dispatch(worth, counted, choices.allowed, self.roster.leaf, self.roster.tree, cap_w=cap_w)
-        rows = np.arange(len(self.roster))
-        best = np.where(choices.allowed, worth, -np.inf).argmax(axis=1)
-        whys = np.where(sent.mode == best, len(self.reasons) - 1, len(self.reasons) - 2)
-        removed = choices.removed_by[rows, np.maximum(view.standing, 0)]
-        whys = np.where(removed != UNKNOWN, removed, whys).astype(np.int16)
+        whys = self._whys(scene, choices, worth, sent.mode)
         choices = replace(
             choices,
             target=sent.mode.astype(np.int16),
@@ -192,8 +192,25 @@ class Judgment:
             power_w=power_w,
             shadow_usd_mwh=sent.shadow_usd_mwh,
             overloaded=sent.overloaded,
+            why=whys,
         )
         return choices, regret, whys, cap_w
+
+    def _whys(self, scene: Scene, choices: Choices, worth: Floats, target: Ints) -> Codes:
+        """The reason of each target: who took the present point away, else the cap, else who took the best point away, else money."""
+        rows, standing = np.arange(len(self.roster)), scene.view.standing
+        best = np.where(choices.allowed, worth, -np.inf).argmax(axis=1)
+        money, cap = len(self.reasons) - 1, len(self.reasons) - 2
+        whys = np.where(target == best, money, cap).astype(np.int16)
+        if choices.allowed is self.roster.modes.exists:
+            return whys
+        wished = np.where(self.roster.modes.exists, worth, -np.inf).argmax(axis=1)
+        for removed, where in (
+            (choices.removed_by[rows, wished], whys == money),
+            (choices.removed_by[rows, np.maximum(standing, 0)], standing >= 0),
+        ):
+            whys = np.where((removed != UNKNOWN) & where, removed, whys)
+        return whys
 
     def _weigh(
         self, scene: Scene, choices: Choices, power_usd_mwh: float, revenue: Floats, value: Floats, last_s: float
@@ -242,9 +259,7 @@ class Judgment:
             whys=whys,
         )
 
-    def _after(
-        self, scene: Scene, choices: Choices, planned: Planned, regret: Floats, last_s: float
-    ) -> View:
+    def _after(self, scene: Scene, choices: Choices, planned: Planned, regret: Floats, last_s: float) -> View:
         """The view with what was asked, the moves still remembered, and the tally."""
         view, commands, at_s = scene.view, planned.commands, scene.view.at_s
         moves = tuple(m for m in view.moves if at_s - m.at_s < self.pace.memory_s)
@@ -284,4 +299,3 @@ class Judgment:
             actual_usd=view.tally.actual_usd + float(actual) * hours,
             decided_usd=view.tally.decided_usd + float(decided) * hours,
         )
-
