@@ -74,10 +74,11 @@ def _run(name: str, words: Sequence[str]) -> int:
 def _exit_of(error: Exception) -> Exit | None:
     """The exit code of an error that a person can mend; None for our own bugs."""
     from controllers.config import SiteError
+    from controllers.feeds import FeedRefused
     from controllers.lease import LeaseHeld
 
     match error:
-        case SiteError():
+        case SiteError() | FeedRefused():
             return Exit.USAGE
         case LeaseHeld():
             return Exit.REFUSED

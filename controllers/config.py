@@ -19,8 +19,8 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from controllers.feeds import FeedSettings
-from controllers.journal import JournalSettings
+from controllers.feeds import FeedSettings, check_sources
+from controllers.journal_settings import JournalSettings
 from controllers.publish.settings import MetricsSettings, MqttSettings
 from fleet.catalogue import nameplate
 from fleet.columns import Bools
@@ -99,6 +99,8 @@ class MachineTable(Settings):
     usual: Name | None = None
     wear_usd: Usd | None = None
     """Wear of one start."""
+    confirm_s: Seconds | None = None
+    """How long its firmware may take until a reading shows what was commanded; the model's where it is not given."""
 
     @model_validator(mode="after")
     def _known_dialect(self) -> Self:
@@ -167,6 +169,12 @@ class SiteFile(Settings):
     metrics: MetricsSettings | None = None
     mqtt: MqttSettings | None = None
     clock: SimulatedClock | None = None
+
+
+    @model_validator(mode="after")
+    def _feeds_have_names_of_their_own(self) -> Self:
+        check_sources(self.feeds)
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,7 +334,7 @@ def _machine(file: SiteFile, index: int, path: Path, faults: list[str]) -> Machi
             ports=dict(table.ports),
             start_s=start_s,
             wear_usd=wear_usd if table.wear_usd is None else table.wear_usd,
-            confirm_s=confirm_s,
+            confirm_s=confirm_s if table.confirm_s is None else table.confirm_s,
         )
     except ValueError as error:
         faults.append(f"{where}: {error}")

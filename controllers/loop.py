@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -58,6 +59,8 @@ class Loop:
         self.judgment, self.view, self.number = judgment, view, number
         self.last: Record | None = None
         self.failures = 0
+        self.outcomes: Counter[str] = Counter()
+        """Outcomes of live commands since the start, by kind."""
         self._clock, self._observer, self._actor = clock, observer, actor
         self._market, self._orders, self._journal = market, orders, journal
         self._tick_s, self._say = tick_s, say
@@ -87,6 +90,8 @@ class Loop:
 
     async def turn(self) -> Record | None:
         """One turn; None when it failed, which is told and counted."""
+        drained = self._actor.drain()
+        self.outcomes.update(outcome.kind.name.lower() for outcome in drained)
         stepped_s = self._clock.check()
         if stepped_s:
             self._say("clock stepped", f"the wall clock stepped by {stepped_s:+.1f} s; beliefs follow it")
@@ -99,7 +104,7 @@ class Loop:
             market=self._market.freeze(),
             meters=self._market.meters(),
             orders=self._orders.freeze(at_s),
-            outcomes=Outcomes.of(self._actor.drain()),
+            outcomes=Outcomes.of(drained),
         )
         began = time.perf_counter()
         view, decision = self.judgment.tick(self.view, snapshot)

@@ -1,0 +1,112 @@
+"""`hashwatt demo`: a pretend site on a real day of prices, run by the real daemon, in two minutes.
+
+The world serves its machines on loopback and the daemon polls and commands them over the wire, as it would a real site;
+only time runs faster. What is shown while it runs is the daemon's last record; what is reported at the end is what the
+pretend machines truly did, beside always-on and the clairvoyant of the same day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from controllers.clock import Clock
+from controllers.config import site_of
+from controllers.daemon import Daemon
+from controllers.exits import Exit
+from controllers.pretend_books import Books
+from controllers.pretend_report import report, show_report
+from controllers.pretend_simulate import servable
+from controllers.pretend_site import Day, real_day, site_tables
+from controllers.pretend_view import LiveView
+from controllers.terminal import err, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The day, the seed, how long, and what to print."""
+    parser.add_argument("--day", type=date.fromisoformat, default=date(2024, 8, 20), help="the day of real prices (default 2024-08-20)")
+    parser.add_argument("--scenario", default="demo", help="demo, home or thousand (default demo)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--net", type=int, default=50, help="machines answer at 127.NET.x.y (default 50)")
+    parser.add_argument("--seconds", type=float, default=96.0, help="real seconds for the day (default 96)")
+    parser.add_argument("--hours", type=float, default=24.0, help="run the first so many hours of the day alone (default 24)")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON object on standard output")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the day; 1 when something went wrong that the report names."""
+    if not 1 <= args.hours <= 24 or not 10 <= args.seconds <= 86_400:
+        raise SystemExit("hashwatt demo: expected --hours of 1 to 24 and --seconds of 10 to 86400")
+    try:
+        day = real_day(args.day)
+    except LookupError as error:
+        raise SystemExit(f"hashwatt demo: {error}") from error
+    logging.getLogger("hashwatt").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="hashwatt-demo-") as folder:
+        found = asyncio.run(_run(args, day, Path(folder)))
+    if args.json:
+        print_json(found)
+    else:
+        show_report(found)
+    return Exit.OK if found["ok"] else Exit.FOUND
+
+
+async def _run(args: argparse.Namespace, day: Day, folder: Path) -> dict[str, Any]:
+    """World, daemon, view and books side by side, until the day is over."""
+    from simulators.scenarios import scenario
+
+    speed = args.hours * 3_600.0 / args.seconds
+    if speed > 1_000:
+        raise SystemExit(f"hashwatt demo: {speed:g} simulated seconds per second, expected 1,000 at most: more --seconds")
+    made = scenario(args.scenario, args.seed, args.net)
+    roster = servable(made.roster)
+    site = site_of(
+        site_tables(roster, day, name=made.name, speed=speed, state="state", live=True, secrets=folder),
+        folder / "site.toml",
+    )
+    clock = Clock(speed, day.start_s)
+    books = Books(day)
+    end_s = day.start_s + args.hours * 3_600.0
+    async with made.world(clock, roster=roster) as world:
+        daemon = Daemon(site, clock)
+        running = asyncio.create_task(daemon.run(), name="daemon")
+        view = LiveView(daemon, day, made.name, speed, plain=args.json or not sys.stderr.isatty())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, daemon.stop)
+        closing = asyncio.create_task(_keep_books(books, world, clock, end_s), name="books")
+        showing = asyncio.create_task(view.run(end_s), name="view")
+        try:
+            await asyncio.wait((running, closing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            showing.cancel()
+            closing.cancel()
+            await asyncio.gather(showing, closing, return_exceptions=True)
+        truth = world.truth
+        books.close(clock.now(), truth.energy_j, truth.hashes_th)
+        found = report(daemon, world, books, made.claims, args.seed)
+        daemon.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    if not args.json and sys.stderr.isatty():
+        err().print()
+    return found
+
+
+async def _keep_books(books: Books, world: Any, clock: Clock, end_s: float) -> None:
+    """Close the books at the end of every price interval."""
+    step_s = books.day.power.step_s
+    while True:
+        truth = world.truth
+        now_s = clock.now()
+        books.close(now_s, truth.energy_j, truth.hashes_th)
+        if now_s >= end_s:
+            return
+        await clock.until(min((now_s // step_s + 1) * step_s, end_s))

@@ -1,0 +1,104 @@
+"""The demo's report: what the day came to, beside always-on and the clairvoyant, and who was caught."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+
+from controllers.pretend_books import Books
+from controllers.terminal import number, out, table
+
+if TYPE_CHECKING:
+    from controllers.daemon import Daemon
+
+
+def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float], seed: int) -> dict[str, Any]:
+    """The report as a JSON object. `claims` is the world's secret: who inflates by how much."""
+    from controllers.pretend_backtest import yardsticks
+
+    roster, loop = daemon.site.roster, daemon.loop
+    assert loop is not None
+    assert loop.last is not None
+    truth = world.truth
+    hours = sum(1 for _ in books.intervals) * books.day.power.step_s / 3_600.0
+    sticks = yardsticks(roster, books.day, seed)
+    verdicts = _verdicts(daemon)
+    spread = sticks["clairvoyant_usd"] - sticks["always_on_usd"]
+    return {
+        "ok": set(verdicts) >= set(claims) and not loop.failures,
+        "day": books.day.date.isoformat(),
+        "machines": len(roster),
+        "hours": hours,
+        "hashprice_usd_phs_day": books.day.hashprice_usd_phs_day,
+        "energy_mwh": books.energy_mwh,
+        "hashes_eh": books.hashes_eh,
+        "revenue_usd": books.revenue_usd,
+        "cost_usd": books.cost_usd,
+        "profit_usd": books.profit_usd,
+        "always_on_usd": sticks["always_on_usd"],
+        "clairvoyant_usd": sticks["clairvoyant_usd"],
+        "flex_capture": (books.profit_usd - sticks["always_on_usd"]) / spread if abs(spread) > 1e-9 else None,
+        "starts": int(truth.starts.sum()),
+        "commands": sum(loop.outcomes.values()),
+        "outcomes": dict(loop.outcomes),
+        "looks": {f"{depth} {outcome}": count for (depth, outcome), count in daemon.observer.counts.looks.items()},
+        "ticks": loop.number,
+        "caught": verdicts,
+        "cheats": dict(claims),
+        "events": dict(Counter(daemon.events.counts)),
+    }
+
+
+def _verdicts(daemon: Daemon) -> dict[str, dict[str, Any]]:
+    """Machines whose shares do not bear out their claim, with what they deliver."""
+    from policies.proof import verdicts
+
+    assert daemon.loop is not None
+    assert daemon.loop.last is not None
+    return {
+        verdict.machine: verdict.model_dump(mode="json")
+        for verdict in verdicts(daemon.site.judgment, daemon.loop.last)
+        if verdict.verdict == "short"
+    }
+
+
+def show_report(found: Mapping[str, Any]) -> None:
+    """The report for people, and what to try next."""
+    console = out()
+    rows = [
+        ("energy", f"{found['energy_mwh']:,.2f} MWh"),
+        ("hashes", f"{found['hashes_eh']:,.0f} EH"),
+        ("revenue", f"{found['revenue_usd']:,.2f} $"),
+        ("power bill", f"{found['cost_usd']:,.2f} $"),
+        ("profit", f"{found['profit_usd']:,.2f} $"),
+        ("always on", f"{found['always_on_usd']:,.2f} $"),
+        ("clairvoyant", f"{found['clairvoyant_usd']:,.2f} $"),
+        ("flex capture", number(None if found["flex_capture"] is None else 100 * found["flex_capture"], 1, " %")),
+        ("starts", str(found["starts"])),
+        ("commands", f"{found['commands']}: " + ", ".join(f"{count} {kind}" for kind, count in found["outcomes"].items() if count)),
+        ("ticks", str(found["ticks"])),
+        ("looks", ", ".join(f"{count} {kind}" for kind, count in sorted(found["looks"].items()))),
+    ]
+    title = f"{found['day']}: {found['machines']} machines for {found['hours']:g} h at {found['hashprice_usd_phs_day']:.2f} $/PH/day"
+    console.print(table(title, ("", ""), rows, right=()))
+    for machine, verdict in found["caught"].items():
+        low, high = verdict["interval"]
+        console.print(
+            f"{machine} delivers {100 * verdict['delivered']:.1f} % of what it claims (95 % interval {100 * low:.1f} to {100 * high:.1f}): caught by its shares",
+            markup=False,
+        )
+    for machine in set(found["cheats"]) - set(found["caught"]):
+        console.print(f"{machine} claims {found['cheats'][machine]:g} times what it hashes, and was not caught in this time", markup=False)
+    console.print(
+        "\nTry next:\n"
+        "  hashwatt simulate --speed 60 --live      serve this site; then, in another terminal:\n"
+        "  hashwatt run --site pretend/site.toml    the daemon\n"
+        "  hashwatt status --site pretend/site.toml\n"
+        "  hashwatt explain lux-a1-001 --site pretend/site.toml\n"
+        "  hashwatt order curtail feeder-a --for 15m --why test --site pretend/site.toml\n"
+        "  hashwatt backtest --help                 years of prices through the same judgment\n"
+        "  hashwatt init                            your own machines",
+        markup=False,
+    )

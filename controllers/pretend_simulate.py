@@ -1,0 +1,97 @@
+"""`hashwatt simulate`: serve a pretend site on loopback, for hashwatt and for other programs, until it is told to stop.
+
+It writes the site file that goes with the world, so that `hashwatt run --site` (and `check`, `once`, `init`) can be pointed
+at it from another terminal. Time may run up to 1,000 times faster than the wall; the site file carries the same clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import time
+from datetime import date
+from pathlib import Path
+
+from controllers.clock import Clock
+from controllers.exits import Exit
+from controllers.pretend_site import Day, real_day, site_tables
+from controllers.terminal import err
+from fleet.machine import Roster
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The scenario, its seed, its speed, its day, and where the site file goes."""
+    parser.add_argument("--scenario", default="demo", help="demo, home or thousand (default demo)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--net", type=int, default=50, help="machines answer at 127.NET.x.y (default 50)")
+    parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per real second, 1 to 1000 (default 1)")
+    parser.add_argument("--day", type=date.fromisoformat, default=date(2024, 8, 20), help="the day of real prices (default 2024-08-20)")
+    parser.add_argument("--dir", type=Path, default=Path("pretend"), help="where site.toml and its state go (default ./pretend)")
+    parser.add_argument("--live", action="store_true", help="write a site file that asks for live control of the pretend machines")
+    parser.add_argument("--for", dest="for_s", type=float, default=None, metavar="SECONDS", help="stop after so many real seconds")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serve until SIGINT, SIGTERM or --for."""
+    if not 1 <= args.speed <= 1_000:
+        raise SystemExit(f"hashwatt simulate: --speed is {args.speed}, expected 1 to 1000")
+    if not 1 <= args.net <= 254:
+        raise SystemExit(f"hashwatt simulate: --net is {args.net}, expected 1 to 254")
+    try:
+        day = real_day(args.day)
+    except LookupError as error:
+        raise SystemExit(f"hashwatt simulate: {error}") from error
+    asyncio.run(_serve(args, day))
+    return Exit.OK
+
+
+async def _serve(args: argparse.Namespace, day: Day) -> None:
+    """The world, its site file, and the wait."""
+    import tomli_w
+
+    from simulators.scenarios import scenario
+
+    try:
+        made = scenario(args.scenario, args.seed, args.net)
+    except LookupError as error:
+        raise SystemExit(f"hashwatt simulate: {error.args[0]}") from error
+    roster = servable(made.roster)
+    clock = Clock(args.speed, day.start_s)
+    anchor_real_s = time.time()
+    args.dir.mkdir(parents=True, exist_ok=True)
+    tables = site_tables(
+        roster,
+        day,
+        name=made.name,
+        speed=args.speed,
+        state="state",
+        live=args.live,
+        secrets=args.dir.absolute(),
+        anchor_real_s=anchor_real_s,
+    )
+    path = args.dir / "site.toml"
+    path.write_text(tomli_w.dumps(tables))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with made.world(clock, roster=roster):
+        err().print(
+            f"serving {len(roster)} machines of scenario {made.name!r} on 127.{args.net}.0.1 and on, at {args.speed:g}x from {day.date}; "
+            f"site file: {path}",
+            markup=False,
+        )
+        try:
+            async with asyncio.timeout(args.for_s):
+                await stop.wait()
+        except TimeoutError:
+            pass
+
+
+def servable(roster: Roster) -> Roster:
+    """The roster on the vendors' own ports, or with the privileged ones moved up where they may not be bound."""
+    from simulators.world import may_bind, mapped
+
+    return roster if may_bind(80) else mapped(roster, 8_000)
+
+
