@@ -159,7 +159,7 @@ def parse_fees(document: Any, least_share: float = 0.5) -> float:
     total_sat = as_number(_field(document, "totalFee"), "totalFee")
     reward_sat = as_number(_field(document, "totalReward"), "totalReward")
     blocks = last - first + 1
-    if not max(1.0, least_share * FEE_BLOCKS) <= blocks <= FEE_BLOCKS:
+    if not max(1.0, least_share * FEE_BLOCKS) <= blocks <= 2 * FEE_BLOCKS:
         raise FeedFault(f"the reward statistics are of {blocks:g} blocks, expected {FEE_BLOCKS}")
     if not 0 <= total_sat <= reward_sat:
         raise FeedFault(f"totalFee is {total_sat:g} satoshi of a totalReward of {reward_sat:g}, expected a part of it")
