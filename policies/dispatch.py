@@ -17,9 +17,9 @@ from fleet.columns import UNKNOWN, Bools, Floats, Ints, freeze_columns
 from fleet.machine import Tree
 from fleet.units import WATTS_PER_MW
 from policies.dispatch_relaxed import ROUNDING, Caps, Ladders, relax
-from policies.dispatch_whole import QUICK, THOROUGH, USUAL, Effort, close
+from policies.dispatch_whole import QUICK, THOROUGH, USUAL, Effort, close, usual
 
-__all__ = ["QUICK", "THOROUGH", "USUAL", "Dispatched", "Effort", "dispatch"]
+__all__ = ["QUICK", "THOROUGH", "USUAL", "Dispatched", "Effort", "dispatch", "usual"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +55,14 @@ def dispatch(
     tree: Tree,
     *,
     cap_w: Floats | None = None,
-    effort: Effort = USUAL,
+    effort: Effort | None = None,
 ) -> Dispatched:
     """Choose one allowed operating point per machine, for the greatest value under every node's cap.
 
     value_usd_h[n, k] is what each point earns per hour, net of its power (any sign, any shape); power_w[n, k] >= 0 what
     it draws; allowed[n, k] has at least one True per row, and what stands in other cells does not matter (NaN may).
-    leaf[n] is each machine's node of the tree; cap_w[nodes] replaces the tree's caps (inf: none). Allowed values and
+    leaf[n] is each machine's node of the tree; cap_w[nodes] replaces the tree's caps (inf: none). `effort` says how
+    hard to look for the last hundredth of a percent (`usual` for as many machines, when not given). Allowed values and
     powers are finite.
 
     A machine under no cap that could bind takes its point of greatest value, of several the lowest column. Reordering
@@ -81,7 +82,7 @@ def dispatch(
     gap, proven = 0.0, True
     if (total > ceiling).any():
         mode, gap, proven = _under_caps(
-            value_usd_h, power_w, allowed, leaf, tree, ceiling, mode, shadow, overloaded, effort
+            value_usd_h, power_w, allowed, leaf, tree, ceiling, mode, shadow, overloaded, effort or usual(n)
         )
         total = tree.totals(leaf, power_w.ravel()[cell + mode])
     value = float(value_usd_h.ravel()[cell + mode].sum())

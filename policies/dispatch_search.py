@@ -15,7 +15,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from fleet.columns import UNKNOWN, Floats, Ints
+from fleet.columns import UNKNOWN, Bools, Floats, Ints
 from policies.dispatch_relaxed import Relaxed
 
 MERGE_WORK = 300
@@ -80,20 +80,24 @@ class Search:
     def __init__(self, relaxed: Relaxed, losses: Losses, limits: Limits, work: float) -> None:
         self.relaxed, self.losses, self.limits, self.work = relaxed, losses, limits, work
         self.parent: list[int] = relaxed.caps.parent.tolist()
+        self.home = relaxed.caps.home
         self.solved: dict[int, _Solved] = {}
         self.below: dict[int, list[int]] = {}
 
     def run(self, gap_usd_h: Floats, floor_usd_h: list[float]) -> None:
         """Solve every node of the trees whose gap_usd_h[node] (that of its root) is more than 0, from the deepest up.
 
-        floor_usd_h[m] is what the subtree of each node is known to lose at least, and is raised where this search
-        proves more.
+        floor_usd_h[m] is what the subtree of each node is known to lose at least, and is raised where this search proves
+        more.
         """
-        todo = [m for m in range(len(self.parent) - 1, -1, -1) if gap_usd_h[m] > 0]
-        machines = self._flexible(gap_usd_h, min(self.limits.machines, int(self.work / len(todo) / MERGE_WORK)))
-        for m, above in enumerate(self.parent):
-            if above != UNKNOWN:
-                self.below.setdefault(above, []).append(m)
+        cheap = self.losses.usd_h < gap_usd_h[self.home][:, None]
+        cheap[np.arange(len(self.home)), self.relaxed.start] = False
+        kept = self._without_loose(cheap)
+        todo = [m for m in reversed(kept) if gap_usd_h[m] > 0]
+        for m in kept:
+            if self.parent[m] != UNKNOWN:
+                self.below.setdefault(self.parent[m], []).append(m)
+        machines = self._flexible(cheap, min(self.limits.machines, int(self.work / len(todo) / MERGE_WORK)))
         beneath = {m: sum(floor_usd_h[c] for c in self.below.get(m, ())) for m in todo}
         gaps = gap_usd_h.tolist()
         for done, node in enumerate(todo):
@@ -111,6 +115,27 @@ class Search:
             if self.parent[node] != UNKNOWN:
                 above = self.parent[node]
                 beneath[above] = sum(floor_usd_h[c] for c in self.below[above])
+
+    def _without_loose(self, cheap: Bools) -> list[int]:
+        """The nodes that matter to this search; the others' machines and lower nodes now hang on those above.
+
+        A cap does not matter when it costs nothing and holds whatever cheap points its machines take.
+        """
+        caps, relaxed = self.relaxed.caps, self.relaxed
+        upward = np.where(cheap, self.losses.power_w, 0.0).max(axis=1, initial=0.0)
+        loose = ((relaxed.usd_wh == 0) & (caps.sums(upward) <= relaxed.room_w)).tolist()
+        nearest = list(range(len(self.parent)))
+        kept: list[int] = []
+        for m, above in enumerate(self.parent):
+            if above == UNKNOWN:
+                kept.append(m)
+            elif loose[m]:
+                nearest[m] = nearest[above]
+            else:
+                kept.append(m)
+                self.parent[m] = nearest[above]
+        self.home = np.array(nearest)[caps.home]
+        return kept
 
     def adopt(self, top: int, column: Ints) -> float:
         """Write the best choice found under a root into column[n] (which comes as the relaxation's start): its loss."""
@@ -133,15 +158,13 @@ class Search:
                 state = int(merge.before[state])
         return float(solved.usd_h[best])
 
-    def _flexible(self, gap_usd_h: Floats, most: int) -> dict[int, tuple[list[Item], bool]]:
-        """By node at `most` so many machines with a second point that loses less than the gap, and whether that is all.
+    def _flexible(self, cheap: Bools, most: int) -> dict[int, tuple[list[Item], bool]]:
+        """By node at `most` so many machines with a second point that is cheap, and whether that is all.
 
         Those whose second point loses least come first.
         """
-        home, limits = self.relaxed.caps.home, self.limits
+        home, limits = self.home, self.limits
         power, usd = self.losses.power_w, self.losses.usd_h
-        cheap = usd < gap_usd_h[home][:, None]
-        cheap[np.arange(len(home)), self.relaxed.start] = False
         rows = np.flatnonzero(cheap.any(axis=1))
         least = np.where(cheap[rows], usd[rows], np.inf).min(axis=1)
         order = rows[np.lexsort((least, home[rows]))]

@@ -7,7 +7,7 @@ small, nothing better exists, or the effort is spent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,13 +30,25 @@ class Effort:
 
 
 QUICK = Effort((Limits(10, 24, 5),), 1e-5, 10_000)
-"""For a year of ticks in a minute: a millisecond."""
-USUAL = Effort((Limits(10, 24, 5), Limits(32, 128, 10), Limits(256, 1_024, 24)), 1e-6, 300_000)
-"""For a tick: at most some tens of milliseconds go into the last hundredth of a percent."""
+"""For a year of ticks in a minute: a millisecond at most."""
+USUAL = Effort((Limits(12, 48, 8), Limits(1_024, 384, 24), Limits(1_024, 2_048, 40)), 1e-6, 300_000)
+"""For a tick of a small site: at most some tens of milliseconds go into the last hundredth of a percent."""
 THOROUGH = Effort(
     (Limits(16, 64, 8), Limits(64, 512, 16), Limits(1_024, 4_096, 40), Limits(4_096, 65_536, 400)), 0.0, 200_000_000
 )
 """For a proof: small sites are solved exactly, at the cost of seconds."""
+
+TICK_WORK = 300_000_000
+"""Machines times work that a tick has time for."""
+
+
+def usual(machines: int) -> Effort:
+    """The effort of a tick: USUAL up to 1,000 machines, and less where the relaxation itself takes the tick's time.
+
+    The more machines share a cap, the less its last watts matter: what is given up is small where few caps bind.
+    """
+    return replace(USUAL, work=min(USUAL.work, TICK_WORK // max(machines, 1)))
+
 
 FILLS = 8
 """Passes that fill what room is left; each moves at most one machine per node."""
