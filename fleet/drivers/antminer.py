@@ -50,10 +50,14 @@ _START_S: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the configuration says: the work mode by name (as it stands where it has none), and the pools."""
+    """What the configuration says: the work mode by name (as it stands where it has none), and the pools.
+
+    `since_s` is how long it has said this mode, in the machine's own time, where it was seen to say another before.
+    """
 
     mode: str | None
     pools: tuple[Pool, ...]
+    since_s: float | None = None
 
 
 def parse_told(conf: Any) -> Told:
@@ -90,7 +94,8 @@ def parse(replies: Table, told: Told | None, machine: Machine, depth: Depth) -> 
     stats = _stats(sections(replies["stats"], "Antminer stats")) if "stats" in replies else {}
     rate, uptime = rate_ths(stats.get("GHS 5s"), 1e3), seconds(stats.get("Elapsed"))
     mode = told.mode if told else None
-    state = _state(machine, mode, rate, uptime, listens="stats" in replies)
+    age = uptime if uptime is None or told is None or told.since_s is None else min(uptime, told.since_s)
+    state = _state(machine, mode, rate, age, listens="stats" in replies)
     power, measured = _power(stats, machine, mode, state)
     full = _full(replies, told) if depth is Depth.FULL else {}
     return Reading(
@@ -115,8 +120,11 @@ def _stats(reply: Table) -> Table:
     return next((row for row in rows if "GHS 5s" in row or "Elapsed" in row), {})
 
 
-def _state(machine: Machine, mode: str | None, rate: float | None, uptime: float | None, *, listens: bool) -> State:
-    """Hashing is seen, sleeping is told and not contradicted, starting has a time within which it must end."""
+def _state(machine: Machine, mode: str | None, rate: float | None, age_s: float | None, *, listens: bool) -> State:
+    """Hashing is seen, sleeping is told and not contradicted, starting has a time within which it must end.
+
+    `age_s` is that of the mining process, or of what it is told if that is younger.
+    """
     if rate is not None and hashes(machine, rate):
         return State.HASHING
     if mode == SLEEP_NAME:
@@ -125,9 +133,9 @@ def _state(machine: Machine, mode: str | None, rate: float | None, uptime: float
         return State.UNKNOWN
     if not listens:
         return State.STARTING
-    if rate is None or uptime is None:
+    if rate is None or age_s is None:
         return State.UNKNOWN
-    return State.STARTING if uptime < max(2 * machine.start_s, _START_S) else State.FAULTED
+    return State.STARTING if age_s < max(2 * machine.start_s, _START_S) else State.FAULTED
 
 
 def _power(stats: Table, machine: Machine, mode: str | None, state: State) -> tuple[float | None, bool]:
@@ -239,6 +247,8 @@ class Antminer:
         self._write_deadline_s = write_deadline_s
         self._told: Told | None = None
         self._started: float | None = None
+        self._last_mode: str | None = None
+        self._mode_since: float | None = None
 
     async def read(self, depth: Depth) -> Reading:
         """See fleet.driver.Driver. Pools alone come from the configuration: it is there while the miner restarts."""
@@ -315,7 +325,16 @@ class Antminer:
                 raise
             return self._told, (f"web: {error}",)
         self._started = _started_s(table(replies.get("stats")))
-        return self._told, ()
+        return self._dated(self._told, _now_s(table(replies.get("stats")))), ()
+
+    def _dated(self, told: Told, now: float | None) -> Told:
+        """The same with how long it has been so: a new work mode shows before the miner restarts for it."""
+        if told.mode != self._last_mode:
+            self._mode_since = None if self._last_mode is None else now
+            self._last_mode = told.mode
+        if now is None or self._mode_since is None:
+            return told
+        return replace(told, since_s=max(0.0, now - self._mode_since))
 
     async def _optional(self, path: str) -> Any:
         """A page that older firmware lacks."""
@@ -325,8 +344,13 @@ class Antminer:
             return None
 
 
+def _now_s(stats: Table) -> float | None:
+    """The machine's own clock; None when it does not say."""
+    status = tables(stats.get("STATUS"), 1)
+    return seconds(status[0].get("When")) if status else None
+
+
 def _started_s(stats: Table) -> float | None:
     """When the mining process started, by the machine's own clock; None when it does not say."""
-    status = tables(stats.get("STATUS"), 1)
-    now, uptime = seconds(status[0].get("When")) if status else None, seconds(_stats(stats).get("Elapsed"))
+    now, uptime = _now_s(stats), seconds(_stats(stats).get("Elapsed"))
     return None if now is None or uptime is None else now - uptime

@@ -68,15 +68,16 @@ def parse(replies: Table, machine: Machine, depth: Depth) -> Reading:
         return Reading(State.UNKNOWN, None, None, None, pools=pools_of(needed), depth=depth)
     summary, config = first(needed, "SUMMARY"), first(_lenient(replies, "config"), "CONFIG")
     power, temps = first(_lenient(replies, "power"), "POWER"), _lenient(replies, "temps")
+    power_w = watts(power.get("Watts"))
     rate, faults = rate_ths(summary.get("GHS 5s"), 1e3), _faults(_lenient(replies, "events"))
     curtailed = _curtailed(config)
     chip, board = _temperatures(temps)
     full = _full(replies) if depth is Depth.FULL else {}
     return Reading(
-        state=_state(machine, rate, curtailed, config, faults),
+        state=_state(machine, rate, power_w, curtailed, config, faults),
         mode=curtailed or text(config.get("Profile")),
         hashrate_ths=rate,
-        power_w=watts(power.get("Watts")),
+        power_w=power_w,
         power_measured=flag(power.get("PSU")) is True,
         chip_c=chip,
         board_c=board,
@@ -104,10 +105,21 @@ def _curtailed(config: Table) -> str | None:
 
 
 def _state(
-    machine: Machine, rate: float | None, curtailed: str | None, config: Table, faults: tuple[str, ...]
+    machine: Machine,
+    rate: float | None,
+    power_w: float | None,
+    curtailed: str | None,
+    config: Table,
+    faults: tuple[str, ...],
 ) -> State:
-    """Hashing is seen, sleeping is told, starting is neither, unless a fault says why."""
-    if rate is not None and hashes(machine, rate) and flag(config.get("IsPowerSupplyOn")) is not False:
+    """Hashing is seen, sleeping is told, starting is neither, unless a fault says why.
+
+    A hash rate that stands still while the supply is off and the power gone is old, and not seen.
+    """
+    dark = (
+        flag(config.get("IsPowerSupplyOn")) is False and power_w is not None and power_w < machine.modes[1].power_w / 2
+    )
+    if rate is not None and hashes(machine, rate) and not dark:
         return State.HASHING
     if curtailed:
         return State.SLEEPING

@@ -49,10 +49,14 @@ _SUMMARY: Final = b'{"cmd": "get.miner.status", "param": "summary"}'
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the machine is told: whether the mining service runs, and its power mode. None is "did not say"."""
+    """What the machine is told: whether the mining service runs, and its power mode. None is "did not say".
+
+    `since_s` is how long the service has been told so, in the machine's own time, where it was seen told otherwise.
+    """
 
     works: bool | None = None
     power_mode: str | None = None
+    since_s: float | None = None
 
 
 def message(reply: Any, where: str) -> Table:
@@ -130,8 +134,8 @@ def _state(machine: Machine, told: Told, summary: Table, rate: float | None, err
         return State.SLEEPING
     if told.works is None or (rate is None and not ramping):
         return State.UNKNOWN
-    uptime = seconds(summary.get("elapsed"))
-    young = uptime is None or uptime < max(2 * machine.start_s, _START_S)
+    ages = [age for age in (seconds(summary.get("elapsed")), told.since_s) if age is not None]
+    young = not ages or min(ages) < max(2 * machine.start_s, _START_S)
     return State.STARTING if young and not errors else State.FAULTED
 
 
@@ -224,6 +228,8 @@ class WhatsMinerV3:
         self._patient = replace(self._endpoint, deadline_s=write_deadline_s)
         self._power_mode: str | None = None
         self._lived: tuple[float, int | None] | None = None
+        self._last_works: bool | None = None
+        self._works_since: float | None = None
 
     async def read(self, depth: Depth) -> Reading:
         """See fleet.driver.Driver."""
@@ -333,7 +339,16 @@ class WhatsMinerV3:
             message(replies["device"], f"{self._endpoint} get.device.info")
         told = parse_told(replies["device"], await self._get("get.miner.setting"))
         self._power_mode, self._lived = told.power_mode, _life(replies)
-        return told
+        return self._dated(told, number(table(replies["device"]).get("when"), 0.0, 1e11))
+
+    def _dated(self, told: Told, now: float | None) -> Told:
+        """The same with how long the service has been told so: it shows before the miner starts anew."""
+        if told.works != self._last_works:
+            self._works_since = None if self._last_works is None else now
+            self._last_works = told.works
+        if now is None or self._works_since is None:
+            return told
+        return replace(told, since_s=max(0.0, now - self._works_since))
 
 
 def _summary_row(replies: Table) -> Table:

@@ -321,6 +321,27 @@ def test_a_lean_look_is_one_exchange_while_nothing_restarts(
     assert api.heard == ["stats"] * 5
 
 
+def test_a_machine_that_was_just_woken_is_not_faulted(
+    against_two: Any, replies: dict[str, Any], machine_of: Any, web: Any
+) -> None:
+    """Its old process still answers, hours old and without a hash, until it restarts: every wake would look like a fault."""
+    stats, conf = replies["stats"], web.pages["/cgi-bin/get_miner_conf.cgi"]
+    stats["STATS"][1]["GHS 5s"] = 0.0
+    conf["bitmain-work-mode"] = "1"
+
+    async def talk(api_port: int, web_port: int) -> list[State]:
+        ant, states = driver(machine_of, api_port, web_port), []
+        for code, later_s in (("1", 0), ("0", 10), ("0", 30), ("0", 700)):
+            conf["bitmain-work-mode"] = code
+            stats["STATUS"][0]["When"] += later_s
+            stats["STATS"][1]["Elapsed"] += later_s
+            states.append((await ant.read(Depth.LEAN)).state)
+        return states
+
+    states = against_two(PaperApi(replies), web, talk)
+    assert states == [State.SLEEPING, State.STARTING, State.STARTING, State.FAULTED]
+
+
 def test_a_full_look(against_two: Any, replies: dict[str, Any], machine_of: Any, web: Any, machine: Machine) -> None:
     """All that the machine has, from both its sides, and the checks that failed."""
     full = against_two(PaperApi(replies), web, lambda a, w: driver(machine_of, a, w).read(Depth.FULL))

@@ -91,7 +91,7 @@ def test_the_captured_pools(replies: dict[str, Any], machine: Machine) -> None:
     [
         (59756.0, {}, [], State.HASHING, "290MHz"),
         (0.0, {"CurtailMode": "Sleep", "IsPowerSupplyOn": False}, ["SLEEP"], State.SLEEPING, "sleep"),
-        (900.0, {"CurtailMode": "Sleep", "IsPowerSupplyOn": False}, [], State.SLEEPING, "sleep"),
+        (59756.0, {"CurtailMode": "Sleep", "IsPowerSupplyOn": False}, [], State.HASHING, "sleep"),
         (59756.0, {"CurtailMode": "Sleep", "IsPowerSupplyOn": True}, [], State.HASHING, "sleep"),
         (0.0, {"CurtailMode": "Idle"}, ["IDLE"], State.SLEEPING, "idle"),
         (0.0, {}, ["REBOOT_SYSINIT"], State.STARTING, "290MHz"),
@@ -118,6 +118,13 @@ def test_state_and_mode(
     replies["events"]["EVENTS"] = [{"Code": code} for code in events]
     reading = parse(replies, machine, Depth.LEAN)
     assert (reading.state, reading.mode) == (state, mode)
+
+
+def test_a_frozen_hash_rate_is_not_hashing(replies: dict[str, Any], machine: Machine) -> None:
+    """Data frozen at power-off would keep a sleeping machine from ever being confirmed."""
+    replies["config"]["CONFIG"][0].update({"CurtailMode": "Sleep", "IsPowerSupplyOn": False})
+    replies["power"]["POWER"][0]["Watts"] = 24
+    assert parse(replies, machine, Depth.LEAN).state is State.SLEEPING
 
 
 def test_chip_sensors_are_known_by_their_labels(replies: dict[str, Any], machine: Machine) -> None:

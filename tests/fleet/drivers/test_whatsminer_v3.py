@@ -366,6 +366,21 @@ def test_a_lean_look_is_one_exchange_while_nothing_restarts(
     assert asked == [3, 4, 7, 10, 13]
 
 
+def test_a_machine_that_was_just_woken_is_not_faulted(against: Any, paper: PaperWhatsMiner, machine: Machine) -> None:
+    """The old status may stand until the miner starts anew: every wake would look like a fault."""
+    paper.replies["summary"]["msg"]["summary"]["hash-realtime"] = 0.0
+
+    async def talk(port: int) -> list[State]:
+        whatsminer, states = driver(machine, port), []
+        for working, later_s in (("false", 0), ("true", 10), ("true", 2_000)):
+            paper.miner["working"] = working
+            paper.replies["device"]["when"] += later_s
+            states.append((await whatsminer.read(Depth.LEAN)).state)
+        return states
+
+    assert against(paper, talk) == [State.SLEEPING, State.STARTING, State.FAULTED]
+
+
 def test_a_full_look_and_the_pools(against: Any, paper: PaperWhatsMiner, machine: Machine) -> None:
     """All that the machine has."""
 
