@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import configparser
+import importlib
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from controllers.cli import COMMANDS
 
 UNITS = ("hashwatt.service", "hashwatt-guard.service")
 
@@ -66,3 +71,13 @@ def test_units_come_back_and_hold_little(units: dict[str, str], name: str) -> No
         "CapabilityBoundingSet": "",
     }
     assert {key: service[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_units_speak_the_command_line(units: dict[str, str], name: str) -> None:
+    """A command or an option that was renamed: the unit restarts every few seconds, for ever, with a usage message."""
+    (line,) = re.findall(r"(?m)^ExecStart=(.+)$", units[name])
+    _, command, *words = shlex.split(line)
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    importlib.import_module(COMMANDS[command][0]).add_arguments(parser)
+    parser.parse_args(words)

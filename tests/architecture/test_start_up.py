@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from controllers.cli import COMMANDS
+
 HEAVY = (
     "aiohttp",
     "aiomqtt",
@@ -37,7 +39,7 @@ print(json.dumps(brought))
 def brought_by(names: list[str]) -> dict[str, list[str]]:
     """Which top-level packages came with each module, imported in this order in a process of its own."""
     ran = subprocess.run(
-        [sys.executable, "-c", LOADED, json.dumps(names)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-P", "-c", LOADED, json.dumps(names)], capture_output=True, text=True, check=False, timeout=60
     )
     assert ran.returncode == 0, ran.stderr
     brought: dict[str, list[str]] = json.loads(ran.stdout)
@@ -48,6 +50,13 @@ def test_command_line_starts_light() -> None:
     """`hashwatt --help` would take a second and a hundred megabytes."""
     (brought,) = brought_by(["controllers.cli"]).values()
     assert sorted(set(brought) & {*HEAVY, "simulators"}) == []
+
+
+def test_every_command_is_there_and_light() -> None:
+    """A command in the list that has no module, or one whose `--help` loads what it has not been asked to use."""
+    commands = [(name, module) for name, (module, _) in COMMANDS.items()]
+    heavy = {name: sorted(set(brought_by([module])[module]) & {*HEAVY, "simulators"}) for name, module in commands}
+    assert {name: new for name, new in heavy.items() if new} == {}
 
 
 def test_fleet_and_policies_import_light(modules: dict[str, Path]) -> None:
