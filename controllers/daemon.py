@@ -28,6 +28,7 @@ from controllers.observe import Observer
 from controllers.opening import clock_of, open_drivers
 from fleet.order import Order
 from fleet.reading import Answer, Silence
+from fleet.view import View
 from policies.explain import explain
 from policies.farewell import farewell_waves
 from policies.record import Record
@@ -86,11 +87,13 @@ class Daemon:
         self.lease = Lease(site.state, ttl_s=file.control.lease_s, role="daemon")
         await self.lease.acquire()
         try:
-            self.journal = Journal.open(site.state, site.judgment, file.journal, settings=site.settings_json())
+            self.journal = await Journal.open(
+                file.journal, site.state, file.name, site.roster, site.settings_json()
+            )
             try:
                 await self._run_with_state()
             finally:
-                self.journal.close()
+                await self.journal.close()
         finally:
             self.lease.release()
 
@@ -101,11 +104,14 @@ class Daemon:
     async def _run_with_state(self) -> None:
         """The whole, once lease and journal are ours."""
         site, file = self.site, self.site.file
-        resumed = self.journal.resumed
         self.events.keep_in(lambda event: self.journal.note_event(event.kind, event.text, event.at_s))
-        for said in resumed.said:
+        reasons = site.judgment.reasons
+        known = await self.journal.last(reasons)
+        for said in (*self.journal.said, *known.said):
             self.events.say("journal", said)
-        self.orders = OrderBook(self._wake, resumed.orders)
+        view = View.fresh(site.roster) if known.view is None else known.view
+        await self.journal.begin(known, view, reasons)
+        self.orders = OrderBook(self._wake, known.orders)
         self.actor = Actor(
             site.roster,
             self._drivers,
@@ -117,7 +123,7 @@ class Daemon:
         )
         self.loop = Loop(
             site.judgment,
-            resumed.view,
+            view,
             clock=self.clock,
             observer=self.observer,
             actor=self.actor,
@@ -125,7 +131,8 @@ class Daemon:
             orders=self.orders,
             journal=self.journal,
             tick_s=file.tick_s,
-            number=resumed.number,
+            number=known.number,
+            owed=known.outcomes,
             say=self.events.say,
         )
         self.events.say("started", self._in_words())

@@ -39,7 +39,7 @@ class Journal(Protocol):
 
 
 class Loop:
-    """Turns, one after another, until cancelled."""
+    """Turns, one after another, until cancelled. `owed` are outcomes that the last process heard and no tick has seen."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Loop:
         journal: Journal,
         tick_s: float,
         number: int = 0,
+        owed: Outcomes | None = None,
         say: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
         self.judgment, self.view, self.number = judgment, view, number
@@ -64,6 +65,7 @@ class Loop:
         self._clock, self._observer, self._actor = clock, observer, actor
         self._market, self._orders, self._journal = market, orders, journal
         self._tick_s, self._say = tick_s, say
+        self._owed = Outcomes() if owed is None else owed
         self._woken = asyncio.Event()
         self._subscribers: list[Callable[[Record], None]] = []
 
@@ -104,7 +106,7 @@ class Loop:
             market=self._market.freeze(),
             meters=self._market.meters(),
             orders=self._orders.freeze(at_s),
-            outcomes=Outcomes.of(drained),
+            outcomes=self._owed.followed_by(Outcomes.of(drained)),
         )
         began = time.perf_counter()
         view, decision = self.judgment.tick(self.view, snapshot)
@@ -119,7 +121,7 @@ class Loop:
             if sends:
                 self._only_urgent(snapshot, decision.commands)
                 return None
-        self.view, self.number, self.last = view, record.number, record
+        self.view, self.number, self.last, self._owed = view, record.number, record, Outcomes()
         self._actor.submit(decision.commands)
         for fault in decision.faults:
             self._say("policy failed", fault)

@@ -119,6 +119,18 @@ class Outcomes:
         """How many."""
         return len(self.machine)
 
+    def followed_by(self, later: Outcomes) -> Outcomes:
+        """These outcomes, then the later ones."""
+        if not len(self):
+            return later
+        return Outcomes(
+            np.concatenate([self.machine, later.machine]),
+            np.concatenate([self.mode, later.mode]),
+            np.concatenate([self.kind, later.kind]),
+            np.concatenate([self.at_s, later.at_s]),
+            (*self.details, *later.details),
+        )
+
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> Outcomes:
         """Columns of some outcomes, in their order."""

@@ -43,6 +43,8 @@ class Pace(Settings):
     """For money alone, a machine stays asleep at least so long."""
     min_step_s: Seconds = 120
     """For money alone, between two steps of its ladder."""
+    step_earns_back_s: Seconds = 1_800
+    """A step of the ladder is taken when it earns back within so long the hashes that the machine loses by it."""
     ramp_up_kw_min: PowerKilowatts | None = None
     """Power that may be added in any minute."""
     ramp_down_kw_min: PowerKilowatts | None = None

@@ -228,7 +228,23 @@ class Judgment:
             regret_usd=view.regret_usd,
             dt_h=min(max(dt_h, 0.0), _MANY_TICKS_H),
         )
-        return self.switching.weigh(stakes)
+        worth, regret = self.switching.weigh(stakes)
+        return self._with_steps(view, worth, revenue), regret
+
+    def _with_steps(self, view: View, worth: Floats, revenue: Floats) -> Floats:
+        """A step to another waking point restarts most firmware: it has to earn back the hashes it loses within a time.
+
+        Sleep against the present point stays as it was: starts are the switching rule's.
+        """
+        awake = np.flatnonzero((view.standing > SLEEP) & (self.roster.start_s > 0))
+        if not len(awake) or self.pace.step_earns_back_s <= 0:
+            return worth
+        present = view.standing[awake]
+        loss = revenue[awake, present] * (self.roster.start_s[awake] / self.pace.step_earns_back_s)
+        worth = np.array(worth)
+        worth[awake, 1:] -= loss[:, None]
+        worth[awake, present] += loss
+        return worth
 
     def _stuck(self, scene: Scene, urgent: Bools) -> Bools:
         """Rows that no command can move now: each counts at its worst case, whatever is chosen for it."""
