@@ -75,7 +75,7 @@ def until() -> Until:
 
     async def wait(holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(10.0):
-            while not holds():  # noqa: ASYNC110  the world has no events, it is looked at
+            while not holds():
                 await asyncio.sleep(0.01)
 
     return wait
