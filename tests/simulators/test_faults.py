@@ -100,7 +100,7 @@ def test_each_fault_on_each_wire(
     assert how == end
     assert (parsed(got) is not None) is readable
     assert (took > 1.0) is slow
-    assert (got[:12] == sound[:12]) is (fault in {Fault.SPLIT, Fault.DELAY, Fault.LIE, Fault.GARBLE})
+    assert (got[:25] == sound[:25]) is (fault in {Fault.SPLIT, Fault.DELAY, Fault.LIE, Fault.GARBLE})
 
 
 def test_a_liar_confirms_and_does_nothing(machine: Make) -> None:
