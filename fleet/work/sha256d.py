@@ -36,6 +36,11 @@ class Engine(Protocol):
         """What it is called in tables."""
         ...
 
+    @property
+    def threads_gain(self) -> bool:
+        """Do several threads hash faster than one? If not, it takes several processes."""
+        ...
+
     def scan(self, head: bytes, nonces: range, target: int, versions: Sequence[int] = ()) -> tuple[Hit, ...]:
         """Every header of these nonces and versions whose hash is at or below the target, by version, then by nonce.
 
@@ -104,15 +109,17 @@ def checked_headers(headers: bytes) -> int:
 
 
 class HashlibEngine:
-    """The reference: Python's own hashlib, with the midstate copied for each nonce. Safe for any number of threads.
-
-    It holds the interpreter's lock, so several threads are no faster than one.
-    """
+    """The reference: Python's own hashlib, with the midstate copied for each nonce. Safe for any number of threads."""
 
     @property
     def name(self) -> str:
         """What it is called in tables."""
         return "hashlib"
+
+    @property
+    def threads_gain(self) -> bool:
+        """No: hashlib holds the interpreter's lock for messages as short as these."""
+        return False
 
     def scan(self, head: bytes, nonces: range, target: int, versions: Sequence[int] = ()) -> tuple[Hit, ...]:
         """Every header of these nonces and versions at or below the target; see `Engine`."""

@@ -126,7 +126,7 @@ BOMB = page(gzip.compress(b" " * 10_000_000), Content_Encoding="gzip")
         (
             page('{"p": 4, "t": "2024-01-14T12:00Z"}'),
             {"value": "p", "at": "t"},
-            "the value is expected at most 3600 s",
+            "expected at most 3600 s",
         ),
         (page('{"p": 4, "t": 1705920000}'), {"value": "p", "at": "t"}, "ahead of our clock"),
         (page('{"p": 4, "t": "2024-01-15T12:00"}'), {"value": "p", "at": "t"}, "expected a time with its zone"),
