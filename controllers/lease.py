@@ -22,7 +22,7 @@ from typing import Any, Final
 from controllers.lease_files import Holding, Role, create, forget, holdings, read, write
 from controllers.state import boot_id, ready, replace_file, since_boot_s
 
-__all__ = ["Holding", "Lease", "LeaseHeld", "LeaseLost", "LeaseUnusable", "Role", "Standing", "take_over"]
+__all__ = ["Holding", "Lease", "LeaseHeld", "LeaseLost", "LeaseUnusable", "Role", "Standing"]
 
 _WANTED: Final = "lease-wanted"
 _WANTED_S: Final = 5.0
@@ -37,7 +37,7 @@ class Standing(StrEnum):
     """There never was one."""
     HELD = "held"
     ENDED = "ended"
-    """Its holder let go of it, and said why."""
+    """Its holder let go of it."""
     DEAD = "dead"
     """Its holder's process is gone, and did not let go."""
     LAPSED = "lapsed"
@@ -72,14 +72,15 @@ class Lease:
         self,
         directory: Path,
         *,
-        role: Role = Role.DAEMON,
+        role: Role = "daemon",
         ttl_s: float = 15.0,
         now: Callable[[], float] = since_boot_s,
         boot: str | None = None,
         host: str | None = None,
     ) -> None:
         """`directory`: the site's state. `now`: seconds since boot. `boot` and `host`: this boot's and this host's names."""
-        self._directory, self._role, self._ttl_s, self._now = directory, role, ttl_s, now
+        self.role, self.ttl_s = role, ttl_s
+        self._directory, self._now = directory, now
         self._boot, self._host = boot or boot_id(), host or socket.gethostname()
         self._mine: Holding | None = None
         self._descriptor = -1
@@ -95,8 +96,26 @@ class Lease:
         """Is it ours now? Asks nothing but the clock: nobody takes a living holder's lease before its term is over."""
         return self._now() < self._until_s
 
-    def acquire(self) -> int:
-        """Take it; returns the epoch.
+    async def acquire(self, wait_s: float = 180.0) -> int:
+        """Take it, waiting for a guard to hand it over, or until another host's is known to be over; returns the epoch.
+
+        Raises:
+            LeaseHeld: another daemon holds it (told at once), or it was not had within `wait_s`.
+            LeaseUnusable: its files cannot be written.
+        """
+        for _ in range(int(wait_s / _ASK_AGAIN_S)):
+            try:
+                return await asyncio.to_thread(self.take)
+            except LeaseHeld as held:
+                guards = held.holding is not None and held.holding.role == "guard"
+                if held.standing is Standing.HELD and not guards:
+                    raise
+            self.want()
+            await asyncio.sleep(_ASK_AGAIN_S)
+        return await asyncio.to_thread(self.take)
+
+    def take(self) -> int:
+        """Take it now; returns the epoch.
 
         Raises:
             LeaseHeld: somebody else has it, or it cannot be told yet that nobody has.
@@ -135,11 +154,14 @@ class Lease:
             raise
         self._mine, self._until_s = fresh, fresh.until_s
 
-    def release(self, why: str) -> None:
-        """Let go of it and say why (like "farewell: resume"); never raises."""
+    def release(self, farewell: str | None = None) -> None:
+        """Let go of it; never raises.
+
+        `farewell` names the one that was carried out; without one the guard takes the site for abandoned and carries it out.
+        """
         if self._mine is not None and self.held():
             with suppress(OSError):
-                write(self._descriptor, replace(self._mine, ended=why[:200], renewed_s=self._now()))
+                write(self._descriptor, replace(self._mine, ended=True, farewell=farewell, renewed_s=self._now()))
                 os.fsync(self._descriptor)
         self._let_go()
 
@@ -174,7 +196,7 @@ class Lease:
         if standing in {Standing.HELD, Standing.UNKNOWN}:
             raise LeaseHeld(self._who(standing, holding), standing, holding)
         epoch = before + 1
-        mine = Holding(epoch, self._role, os.getpid(), self._host, self._boot, self._ttl_s, self._now())
+        mine = Holding(epoch, self.role, os.getpid(), self._host, self._boot, self.ttl_s, self._now())
         try:
             descriptor = create(self._directory, mine)
         except FileExistsError:
@@ -187,7 +209,7 @@ class Lease:
             self._let_go()
             raise LeaseHeld(str(lost), Standing.HELD, None) from lost
         forget(self._directory, epoch - _KEPT)
-        if self._role is Role.DAEMON:
+        if self.role == "daemon":
             with suppress(OSError):
                 (self._directory / _WANTED).unlink(missing_ok=True)
         return epoch
@@ -199,7 +221,7 @@ class Lease:
         if holding is None:
             moved = self._watched(epoch, -1, now_s)
             return (Standing.DEAD if moved and not locked else Standing.UNKNOWN), None
-        if holding.ended is not None:
+        if holding.ended:
             standing = Standing.ENDED
         elif holding.boot == self._boot:
             lapsed = Standing.LAPSED if now_s >= holding.until_s else Standing.HELD
@@ -215,14 +237,14 @@ class Lease:
         """Has this holding stood still for a whole term of ours, as we saw it?"""
         if self._seen is None or self._seen[:2] != (epoch, beats):
             self._seen = (epoch, beats, now_s)
-        return now_s - self._seen[2] >= self._ttl_s
+        return now_s - self._seen[2] >= self.ttl_s
 
     def _in_time(self) -> float:
         """Now, if our term is not over."""
         now_s = self._now()
         if now_s < self._until_s:
             return now_s
-        over = f"its term of {self._ttl_s:g} s ended {now_s - self._until_s:.1f} s ago"
+        over = f"its term of {self.ttl_s:g} s ended {now_s - self._until_s:.1f} s ago"
         raise LeaseLost(f"lease {self.epoch} was not renewed in time: {over}")
 
     def _newest_is(self, mine: Holding) -> None:
@@ -238,11 +260,11 @@ class Lease:
 
     def _who(self, standing: Standing, holding: Holding | None) -> str:
         if holding is None:
-            return f"{self._directory}: the newest lease cannot be read; it counts as held for {self._ttl_s:g} s"
+            return f"{self._directory}: the newest lease cannot be read; it counts as held for {self.ttl_s:g} s"
         who = holding.in_words(self._now(), self._boot)
         if standing is Standing.UNKNOWN:
             return (
-                f"{who} may hold this site: another host's, to be watched for {self._ttl_s:g} s before it can be taken"
+                f"{who} may hold this site: another host's, to be watched for {self.ttl_s:g} s before it can be taken"
             )
         return f"{who} holds this site"
 
@@ -252,22 +274,3 @@ class Lease:
             with suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = -1
-
-
-async def take_over(lease: Lease, wait_s: float) -> int:
-    """Acquire a lease, waiting for a guard to hand it over, or for another host's to be known as over.
-
-    Raises:
-        LeaseHeld: another daemon holds it (told at once), or it was not had within `wait_s`.
-        LeaseUnusable: its files cannot be written.
-    """
-    for _ in range(max(int(wait_s / _ASK_AGAIN_S), 1)):
-        try:
-            return await asyncio.to_thread(lease.acquire)
-        except LeaseHeld as held:
-            guards = held.holding is not None and held.holding.role is Role.GUARD
-            if not guards and held.standing is not Standing.UNKNOWN:
-                raise
-        lease.want()
-        await asyncio.sleep(_ASK_AGAIN_S)
-    return await asyncio.to_thread(lease.acquire)

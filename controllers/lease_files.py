@@ -13,9 +13,8 @@ import time
 import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 from controllers.state import sync_directory
 
@@ -24,19 +23,16 @@ _BLOCK_BYTES: Final = 1_024
 _READS_MOST: Final = 5
 _READ_AGAIN_S: Final = 0.002
 
-
-class Role(StrEnum):
-    """Who holds it."""
-
-    DAEMON = "daemon"
-    GUARD = "guard"
+Role: TypeAlias = Literal["daemon", "guard"]
+"""Who holds it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
     """One holding as its file tells it.
 
-    Times are seconds since the boot that `boot` names; `ended` is why it ended, None: not yet.
+    Times are seconds since the boot that `boot` names. `ended`: its holder let go of it, after carrying out the `farewell` of
+    that name (None: without one).
     """
 
     epoch: int
@@ -47,7 +43,8 @@ class Holding:
     ttl_s: float
     renewed_s: float
     beats: int = 0
-    ended: str | None = None
+    ended: bool = False
+    farewell: str | None = None
 
     @property
     def until_s(self) -> float:
@@ -152,6 +149,6 @@ def _parsed(block: bytes) -> Holding | None:
         if int(crc, 16) != zlib.crc32(text):
             return None
         stored = json.loads(text)
-        return Holding(**{**stored, "role": Role(stored["role"])})
+        return Holding(**stored) if stored["role"] in get_args(Role) else None
     except (ValueError, KeyError, TypeError):
         return None
