@@ -22,10 +22,11 @@ from controllers.control import ControlSocket, order_of
 from controllers.events import Events
 from controllers.feeds import FeedState, open_feed
 from controllers.journal import Journal
-from controllers.lease import Lease
+from controllers.lease import Lease, LeaseUnusable
 from controllers.loop import Loop
 from controllers.observe import Observer
 from controllers.opening import clock_of, open_drivers
+from fleet.command import Commands
 from fleet.order import Order
 from fleet.reading import Answer, Silence
 from fleet.view import View
@@ -37,6 +38,7 @@ from policies.site_sums import site_sums
 
 _FAREWELL_REAL_S = 300.0
 _RENEWALS_PER_LEASE = 4
+_HAND_OVER_REAL_S = 60.0
 _EVENTS_MOST = 200
 _LOG = logging.getLogger("hashwatt")
 
@@ -83,19 +85,21 @@ class Daemon:
             JournalError, OSError: the state directory cannot be used.
         """
         site, file = self.site, self.site.file
-        site.state.mkdir(parents=True, exist_ok=True)
-        self.lease = Lease(site.state, ttl_s=file.control.lease_s, role="daemon")
-        await self.lease.acquire()
+        self.lease = Lease(site.state, ttl_s=file.control.lease_s)
+        # A guard hands over between two commands; a dead daemon's lease is free at once.
+        await self.lease.acquire(wait_s=2 * file.control.lease_s + _HAND_OVER_REAL_S)
+        farewell: str | None = None
         try:
             self.journal = await Journal.open(
                 file.journal, site.state, file.name, site.roster, site.settings_json()
             )
             try:
                 await self._run_with_state()
+                farewell = file.control.farewell
             finally:
                 await self.journal.close()
         finally:
-            self.lease.release()
+            self.lease.release(farewell)
 
     def stop(self) -> None:
         """Ask for an orderly stop."""
@@ -211,10 +215,11 @@ class Daemon:
         waves = farewell_waves(
             control.farewell, self.loop.view, site.roster, site.live, judgment.feeder, pace.starts_per_feeder
         )
+        renewing = asyncio.create_task(self._keep_lease(), name="lease")
         try:
             async with asyncio.timeout(_FAREWELL_REAL_S):
                 for wave in waves:
-                    self.lease.renew()
+                    await self.journal.note_sent(Commands.of(wave), self.clock.now(), "farewell")
                     self.actor.submit(wave)
                     await self.clock.sleep(pace.starts_window_s)
                 for outcome in await self.actor.carry_out(()):
@@ -222,12 +227,19 @@ class Daemon:
                     self.events.say("farewell", f"{machine}: {outcome.kind.name.lower()} {outcome.detail}".rstrip())
         except TimeoutError:
             self.events.say("farewell", f"not finished after {_FAREWELL_REAL_S:g} s")
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
 
     async def _keep_lease(self) -> None:
         """Renew the lease; losing it is the end, another writer has taken over."""
         while True:
-            self.lease.renew()
-            await asyncio.sleep(self.lease.ttl_s / _RENEWALS_PER_LEASE)
+            try:
+                self.lease.renew()
+            except LeaseUnusable as error:
+                # The present term stands until it ends; commands stop with it by themselves.
+                self.events.say("lease", str(error))
+            await asyncio.sleep(self.site.file.control.lease_s / _RENEWALS_PER_LEASE)
 
     def _wake(self) -> None:
         if self.loop is not None:

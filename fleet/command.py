@@ -91,6 +91,19 @@ class Commands:
             )
 
     @classmethod
+    def of(cls, commands: Sequence[Command]) -> Commands:
+        """Columns of some commands, in their order."""
+        whys = tuple(dict.fromkeys(command.why for command in commands))
+        return cls(
+            np.array([command.machine for command in commands], np.int64),
+            np.array([command.mode for command in commands], np.int64),
+            np.array([whys.index(command.why) for command in commands], np.int16),
+            np.array([command.urgency is Urgency.URGENT for command in commands], np.bool_),
+            np.array([command.live for command in commands], np.bool_),
+            whys,
+        )
+
+    @classmethod
     def none(cls) -> Commands:
         """No commands."""
         return _NONE
