@@ -69,7 +69,7 @@ def decoded(content: bytes, where: str) -> list[str]:
             with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
                 content = packed.read(MOST_BYTES + 1)
         except (EOFError, OSError, zlib.error) as error:
-            raise SeriesError(where, 0, str(error), "a whole gzip file: this one is cut or damaged") from error
+            raise SeriesError(where, 0, repr(str(error)), "a whole gzip file: this one is cut or damaged") from error
     if len(content) > MOST_BYTES:
         raise SeriesError(where, 0, f"more than {MOST_BYTES} bytes", f"at most {MOST_BYTES} bytes of text")
     try:

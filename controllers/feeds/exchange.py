@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -107,12 +108,19 @@ class Exchange(AbstractAsyncContextManager["Exchange"]):
         self._table = table
         self._directory = directory
         self._httpx = httpx
+        # at lower levels these write whole addresses and headers, and with them keys and tokens
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._client = httpx.AsyncClient(
             follow_redirects=False,
             trust_env=False,
             timeout=table.deadline_s,
             limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
-            headers={"User-Agent": "hashwatt", "Accept": "application/json, text/plain;q=0.5"},
+            headers={
+                "User-Agent": "hashwatt",
+                "Accept": "application/json, text/plain;q=0.5",
+                "Accept-Encoding": "identity",
+            },
         )
 
     async def __aenter__(self) -> Self:

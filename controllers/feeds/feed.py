@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Protocol, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -154,8 +155,19 @@ async def look_regularly(look: Look, watch: Watch, period_s: float, tell: Tell, 
             faults = await look()
         except FeedFault as fault:
             faults = (str(fault),)
+        except Exception as error:  # noqa: BLE001 (a bug in one source is a lost feed, not a lost site)
+            faults = (_bug(error),)
         watch.saw(faults, clock.now(), tell)
         await clock.sleep(period_s)
+
+
+def _bug(error: Exception) -> str:
+    """Our own mistake in words: what and where, and not the message, which may carry a key."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+    return f"a bug in this feed: {type(error).__name__}{where}"
 
 
 def plausible(quantity: Quantity, value: float, believed: Range) -> float:

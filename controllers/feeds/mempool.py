@@ -38,11 +38,11 @@ QUANTITIES = (Quantity.COIN_USD, Quantity.DIFFICULTY, Quantity.HEIGHT, Quantity.
 
 
 class MempoolTable(WebTable):
-    """A mempool instance, by the address of its web page."""
+    """A mempool instance, by the address of its web page or of its interface."""
 
     kind: Literal["mempool"]
     url: Url
-    """Such as "https://mempool.space" or "http://10.0.0.5:4080"; the paths of the interface are added to it."""
+    """Such as "https://mempool.space" or "http://10.0.0.5:4080/api"."""
     period_s: Annotated[float, Field(ge=60, le=86_400)] = 300
     """The public instance limits the rate and bans those who exceed it."""
     price_max_age_s: Annotated[float, Field(ge=60, le=86_400)] = 7_200
@@ -62,7 +62,8 @@ class MempoolFeed:
     def __init__(self, table: MempoolTable, directory: Path) -> None:
         self._table = table
         self._directory = directory
-        self._base = table.url.rstrip("/")
+        # people write the address of the page, of the interface, or of its version
+        self._base = table.url.rstrip("/").removesuffix("/v1").removesuffix("/api")
         self._watch = Watch(table.source)
 
     @property

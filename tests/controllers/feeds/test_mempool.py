@@ -48,7 +48,7 @@ def heard_from(*troubles: Trouble, tip: Tip = TIP, path: str = "") -> Heard:
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("path", ["", "/"])
+@pytest.mark.parametrize("path", ["", "/", "/api", "/api/v1/"])
 def test_the_four(path: str) -> None:
     """A quantity would be missing, in another unit, or read from another field."""
     heard = heard_from(Trouble.NONE, path=path)

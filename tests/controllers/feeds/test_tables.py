@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,18 @@ def test_refused_tables(fields: dict[str, Any], said: str) -> None:
         ),
         ({**CSV, "most": 18}, "line 3: '18.2', expected price_usd_mwh from -1000 to 18"),
         ({**CSV, "column": "lmp"}, "line 1: 'interval_start_utc,price_usd_mwh', expected a column named 'lmp'"),
+        ({**CSV, "file": "half.csv.gz"}, "half.csv.gz: 'Compressed file ended before"),
+        (
+            {**CSV, "file": "fold.csv"},
+            "line 3: '2024-01-15T12:00Z', expected a time after 2024-01-15T12:00Z: this one stands twice",
+        ),
+        ({**CSV, "file": "cut.csv"}, "cut.csv, line 3: '2024-01-15T12:', expected 2 fields"),
+        ({**CSV, "file": "nan.csv"}, "line 2: 'nan', expected a number for price_usd_mwh"),
+        ({**CSV, "file": "dear.csv"}, "line 2: '1e9', expected price_usd_mwh from -1000 to 10000"),
+        (
+            {**CSV, "file": "euro.csv"},
+            "line 1: 'price_eur_mwh', expected a column in USD/MWh, the unit of the site file, not EUR/MWh",
+        ),
         ({**CSV, "file": "."}, "expected a file that can be read"),
         ({**HTTP, "token_file": "token"}, "token file token cannot be read: FileNotFoundError"),
         ({**HTTP, "token_env": "HASHWATT_NO_SUCH"}, "environment variable HASHWATT_NO_SUCH is not set"),
@@ -81,6 +94,12 @@ def test_refused_tables(fields: dict[str, Any], said: str) -> None:
 def test_feeds_that_cannot_be_opened(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
     """A value out of range, a file or a secret that is not there would be found out when the daemon runs."""
     (tmp_path / "prices.csv").write_text(GOOD)
+    (tmp_path / "half.csv.gz").write_bytes(gzip.compress(GOOD.encode())[:-12])
+    (tmp_path / "fold.csv").write_text(GOOD.replace("12:15Z", "12:00Z"))
+    (tmp_path / "cut.csv").write_text(GOOD[: GOOD.index("15Z,18")])
+    (tmp_path / "nan.csv").write_text(GOOD.replace("17.67", "nan"))
+    (tmp_path / "dear.csv").write_text(GOOD.replace("17.67", "1e9"))
+    (tmp_path / "euro.csv").write_text(GOOD.replace("usd", "eur"))
     (tmp_path / "two-lines").write_text("secret-of-one\nsecret-of-two\n")
     with pytest.raises(FeedRefused) as caught:
         open_feed(table(**fields), tmp_path)
