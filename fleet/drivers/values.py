@@ -74,8 +74,10 @@ def text(value: Any) -> str | None:
     """A printable text that is not empty, at most 200 characters long."""
     if not isinstance(value, str):
         return None
-    kept = "".join(char for char in value[:_MOST_TEXT] if char.isprintable()).strip()
-    return kept or None
+    kept = value[:_MOST_TEXT]
+    if not kept.isprintable():
+        kept = "".join(char for char in kept if char.isprintable())
+    return kept.strip() or None
 
 
 def flag(value: Any) -> bool | None:

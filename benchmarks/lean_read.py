@@ -1,0 +1,247 @@
+"""How many machines a second each client reads: hash rate, power, temperatures.
+
+The same world answers all of them in one run, from another process on another core; hashwatt reads state and operating
+point besides. `bare` connects, sends and takes what comes without looking at it: what the world can give. Clients take
+turns round by round, and the median of the rounds counts. Run: `python benchmarks/run.py lean_read`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, cast
+
+import uvloop
+
+from benchmarks._pretend_site import CREDENTIALS, MODELS, pin, served
+from fleet.drivers import open_driver
+from fleet.machine import Machine
+from fleet.reading import Depth, State
+
+WANTED: Final = {
+    ("antminer", "pyasic"): 15.0,
+    ("antminer", "asic-rs"): 2.0,
+    ("whatsminer-v3", "asic-rs"): 1.5,
+}
+"""The ratios to reach: hashwatt's rate over the peer's."""
+REQUESTS: Final = {
+    "antminer": (4028, b'{"command": "stats"}'),
+    "luxos": (4028, b'{"command": "summary+config+power+temps+events"}'),
+    "whatsminer-v3": (4433, b'\x2f\x00\x00\x00{"cmd": "get.miner.status", "param": "summary"}'),
+}
+IN_FLIGHT: Final = 100
+One = Callable[[int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One client's median over the rounds."""
+
+    client: str
+    per_s: float
+    cpu_ms: float
+
+
+async def each(one: One, machines: int) -> None:
+    """Do it with every machine, so many at once."""
+    rows = iter(range(machines))
+
+    async def worker() -> None:
+        for row in rows:
+            await one(row)
+
+    await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
+
+
+class _Taker(asyncio.Protocol):
+    """The bare client: what comes first is the answer."""
+
+    def __init__(self, request: bytes, done: asyncio.Future[None]) -> None:
+        self.request, self.done = request, done
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self.request)
+
+    def data_received(self, _data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+async def bare(site: Sequence[Machine]) -> One:
+    """Connect, send, take the first bytes."""
+    loop = asyncio.get_running_loop()
+    port, request = REQUESTS[site[0].dialect]
+
+    async def one(row: int) -> None:
+        done: asyncio.Future[None] = loop.create_future()
+        await loop.create_connection(lambda: _Taker(request, done), site[row].host, port)
+        await done
+
+    return one
+
+
+async def hashwatt(site: Sequence[Machine]) -> One:
+    """Our own drivers; a first look has told them what does not change between looks."""
+    drivers = [open_driver(machine, CREDENTIALS[machine.dialect]) for machine in site]
+
+    async def one(row: int) -> None:
+        reading = await drivers[row].read(Depth.LEAN)
+        if reading.state is not State.HASHING or not reading.hashrate_ths or reading.power_w is None:
+            raise RuntimeError(f"{site[row].host}: {reading}")
+
+    await each(one, len(site))
+    return one
+
+
+async def asicrs(site: Sequence[Machine]) -> One:
+    """pyasic-rs's miners, identified beforehand: its three calls for the three fields, which is its fastest way."""
+    from pyasic_rs import MinerFactory
+
+    factory = MinerFactory()
+    miners: list[Any] = [None] * len(site)
+
+    async def identify(row: int) -> None:
+        miners[row] = await factory.get_miner(site[row].host)
+
+    async def one(row: int) -> None:
+        miner = miners[row]
+        rate = await miner.get_hashrate()
+        await miner.get_wattage()
+        await miner.get_hashboards_no_chips()
+        if rate is None:
+            raise RuntimeError(f"{site[row].host}: pyasic-rs read no hash rate")
+
+    await each(identify, len(site))
+    return one
+
+
+async def pyasic(site: Sequence[Machine]) -> One:
+    """pyasic's miners, identified beforehand: one collection of the three fields."""
+    import pyasic as library
+
+    miners: list[Any] = [None] * len(site)
+
+    async def identify(row: int) -> None:
+        miners[row] = await library.get_miner(site[row].host)
+
+    async def one(row: int) -> None:
+        data = await miners[row].get_data(include=["hashrate", "wattage", "hashboards"])
+        if data.hashrate is None:  # on LuxOS the sum of its boards
+            raise RuntimeError(f"{site[row].host}: pyasic read no hash rate")
+
+    await each(identify, len(site))
+    return one
+
+
+Client = tuple[str, Callable[[Sequence[Machine]], Awaitable[One]], Callable[[], asyncio.AbstractEventLoop]]
+CLIENTS: Final[tuple[Client, ...]] = (
+    ("bare", bare, uvloop.new_event_loop),
+    ("hashwatt", hashwatt, uvloop.new_event_loop),
+    ("hashwatt, asyncio's loop", hashwatt, asyncio.new_event_loop),
+    ("asic-rs", asicrs, asyncio.new_event_loop),
+    ("pyasic", pyasic, asyncio.new_event_loop),
+)
+
+
+def measured(site: Sequence[Machine], clients: Sequence[Client], rounds: int) -> list[Rate]:
+    """The median rate of each client, round by round in turn, each on its own loop."""
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in clients}
+    runners = [(name, asyncio.Runner(loop_factory=loop), ready) for name, ready, loop in clients]
+    try:
+        ready_ones = [(name, runner, runner.run(_as_coroutine(ready(site)))) for name, runner, ready in runners]
+        for _ in range(rounds):
+            for name, runner, one in ready_ones:
+                wall_s, cpu_s = time.perf_counter(), time.process_time()
+                runner.run(each(one, len(site)))
+                seen[name].append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
+    finally:
+        for _, runner, _ in runners:
+            runner.close()
+    n = len(site)
+    return [
+        Rate(name, n / median(wall for wall, _ in times), median(cpu for _, cpu in times) / n * 1e3)
+        for name, times in seen.items()
+    ]
+
+
+async def _as_coroutine(what: Awaitable[One]) -> One:
+    return await what
+
+
+def report(dialect: str, rates: Sequence[Rate]) -> dict[str, Any]:
+    """One dialect's rates, and hashwatt's ratio to each with what is wanted."""
+    ours = next(rate for rate in rates if rate.client == "hashwatt")
+    rows = [
+        {
+            "client": rate.client,
+            "per_s": round(rate.per_s, 1),
+            "cpu_ms": round(rate.cpu_ms, 3),
+            "hashwatt_over_it": round(ours.per_s / rate.per_s, 2),
+            "wanted": WANTED.get((dialect, rate.client)),
+        }
+        for rate in rates
+    ]
+    return {"dialect": dialect, "clients": rows}
+
+
+def table(title: str, found: Sequence[dict[str, Any]]) -> str:
+    """For people."""
+    lines = [title]
+    for part in found:
+        lines += ["", f"{part['dialect']:26}{'machines/s':>12}{'CPU ms each':>13}{'hashwatt is':>13}{'wanted':>9}"]
+        for row in part["clients"]:
+            wanted = "" if row["wanted"] is None else f"{row['wanted']:g} x"
+            lines.append(
+                f"  {row['client']:24}{row['per_s']:>12,.0f}{row['cpu_ms']:>13.3f}{row['hashwatt_over_it']:>11.2f} x{wanted:>9}"
+            )
+    return "\n".join(lines)
+
+
+def quiet() -> None:
+    """The libraries warn and log while they work; neither is this benchmark's matter."""
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read a pretend site with each client; 1 when a wanted ratio is missed."""
+    parser = argparse.ArgumentParser(prog="lean_read", description=main.__doc__)
+    parser.add_argument("--machines", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dialect", choices=sorted(MODELS), action="append")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    options = parser.parse_args(argv)
+    quiet()
+    apart = pin(0)
+    found = []
+    for dialect in options.dialect or list(MODELS):
+        with served(dialect, options.machines) as site:
+            found.append(report(dialect, measured(site, CLIENTS, options.rounds)))
+    missed = [
+        row for part in found for row in part["clients"] if row["wanted"] and row["hashwatt_over_it"] < row["wanted"]
+    ]
+    cores = "client and world on a core each" if apart else "client and world share one core"
+    print(table(f"lean read, {options.machines} machines, {cores}, median of {options.rounds}", found))
+    if options.json is not None:
+        figures = {"machines": options.machines, "rounds": options.rounds, "two_cores": apart, "lean_read": found}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
