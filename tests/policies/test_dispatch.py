@@ -14,6 +14,7 @@ from fleet.columns import Bools, Floats, Ints
 from fleet.machine import Tree
 from policies.dispatch import QUICK, THOROUGH, USUAL, Dispatched, Effort, dispatch
 from policies.dispatch_relaxed import ROUNDING
+from policies.dispatch_search import Limits
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,19 @@ def test_more_effort_is_never_worse_and_bounds_agree(seed: int, share: float) ->
     for each in found:
         assert (each.total_w <= site.tree.cap_w * (1 + ROUNDING)).all()
         assert site.allowed[np.arange(len(site.leaf)), each.mode].all()
+
+
+@given(st.integers(0, 10_000), st.floats(0.3, 1.0), st.integers(0, 60_000), st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_caps_hold_wherever_the_effort_ends(seed: int, share: float, work: int, machines: int) -> None:
+    """A search that is cut short leaves a choice that breaks a cap, or one worse than it began with."""
+    site = large_site(seed, share=share)
+    none = site.run(replace(USUAL, work=0))
+    found = site.run(replace(USUAL, work=work, rounds=(Limits(machines, 8, 3), Limits(2 * machines, 40, 6))))
+    assert (found.total_w <= site.tree.cap_w * (1 + ROUNDING)).all()
+    assert found.value_usd_h >= none.value_usd_h - 1e-12
+    assert found.value_usd_h == pytest.approx(site.earned(found.mode))
+    assert found.bound_usd_h >= found.value_usd_h
 
 
 def test_equal_machines_earn_the_same_in_any_order() -> None:
