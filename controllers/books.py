@@ -40,7 +40,9 @@ class MarketBook:
         """The signals now."""
         return Market(
             {
-                quantity: tuple(sorted(sources.values(), key=lambda signal: self._rank.get(signal.source, len(self._rank))))
+                quantity: tuple(
+                    sorted(sources.values(), key=lambda signal: self._rank.get(signal.source, len(self._rank)))
+                )
                 for quantity, sources in self._signals.items()
             }
         )

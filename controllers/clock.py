@@ -13,6 +13,11 @@ import time
 _STEP_S = 2.0
 
 
+def wall_s() -> float:
+    """UTC seconds on the host's own clock, whatever a simulated site's says."""
+    return time.time()
+
+
 class Clock:
     """UTC seconds, at `speed` seconds per real second from `start_s` on (the wall clock's own where it is None)."""
 

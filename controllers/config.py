@@ -170,7 +170,6 @@ class SiteFile(Settings):
     mqtt: MqttSettings | None = None
     clock: SimulatedClock | None = None
 
-
     @model_validator(mode="after")
     def _feeds_have_names_of_their_own(self) -> Self:
         check_sources(self.feeds)
@@ -368,16 +367,21 @@ def _roster(file: SiteFile, machines: list[Machine], path: Path, faults: list[st
 
 def _scope_faults(file: SiteFile, roster: Roster, path: Path) -> list[str]:
     """Names that point nowhere, and settings that could never be met."""
-    faults = []
-    for scope in file.control.live:
-        if scope != "site" and scope not in roster.tree.row and scope not in roster.index:
-            faults.append(f'{path}: control.live is {scope!r}, expected "site", a place or a machine id of this file')
-    for place in file.caps_kw:
-        if place != "site" and not roster.within(place).any():
-            faults.append(f"{path}: caps_kw.{place}: no machine stands there, expected a place of this file")
+    faults = [
+        f'{path}: control.live is {scope!r}, expected "site", a place or a machine id of this file'
+        for scope in file.control.live
+        if scope != "site" and scope not in roster.tree.row and scope not in roster.index
+    ]
+    faults += [
+        f"{path}: caps_kw.{place}: no machine stands there, expected a place of this file"
+        for place in file.caps_kw
+        if place != "site" and not roster.within(place).any()
+    ]
     largest_kw = float(roster.worst_w.max(initial=0.0)) / 1e3
     for key in ("ramp_up_kw_min", "ramp_down_kw_min"):
         ramp = getattr(file.pace, key)
         if ramp is not None and ramp < largest_kw:
-            faults.append(f"{path}: pace.{key} is {ramp}, expected at least {largest_kw:g} kW, the largest machine's step")
+            faults.append(
+                f"{path}: pace.{key} is {ramp}, expected at least {largest_kw:g} kW, the largest machine's step"
+            )
     return faults

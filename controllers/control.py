@@ -133,7 +133,10 @@ class ControlSocket:
             asked = request["ask"]
             answer = self._answers[asked]
         except (ValueError, TypeError, KeyError):
-            return {"ok": False, "error": f"request is {line[:80]!r}, expected one JSON object whose ask is one of {sorted(self._answers)}"}
+            return {
+                "ok": False,
+                "error": f"request is {line[:80]!r}, expected one JSON object whose ask is one of {sorted(self._answers)}",
+            }
         try:
             return {"ok": True, **await answer(request)}
         except (OrderError, TooManyOrders, LookupError, OSError) as error:
@@ -152,7 +155,9 @@ async def ask_daemon(path: Path, request: Mapping[str, Any], deadline_s: float =
         try:
             reader, writer = await asyncio.open_unix_connection(path, limit=REPLY_BYTES_MOST)
         except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
-            raise ConnectionError(f"{path}: no daemon answers there ({type(error).__name__}), expected `hashwatt run` for this site") from error
+            raise ConnectionError(
+                f"{path}: no daemon answers there ({type(error).__name__}), expected `hashwatt run` for this site"
+            ) from error
         try:
             writer.write(json.dumps(request).encode() + b"\n")
             await writer.drain()

@@ -90,9 +90,7 @@ class Daemon:
         await self.lease.acquire(wait_s=2 * file.control.lease_s + _HAND_OVER_REAL_S)
         farewell: str | None = None
         try:
-            self.journal = await Journal.open(
-                file.journal, site.state, file.name, site.roster, site.settings_json()
-            )
+            self.journal = await Journal.open(file.journal, site.state, file.name, site.roster, site.settings_json())
             try:
                 await self._run_with_state()
                 farewell = file.control.farewell
@@ -147,7 +145,10 @@ class Daemon:
                     group.create_task(self.loop.run(), name="loop"),
                     group.create_task(self._keep_lease(), name="lease"),
                     group.create_task(ControlSocket(site.socket, self._answers()).run(), name="socket"),
-                    *(group.create_task(feed.run(self.market.put, self._feed_changed, self.clock)) for feed in self.feeds),
+                    *(
+                        group.create_task(feed.run(self.market.put, self._feed_changed, self.clock))
+                        for feed in self.feeds
+                    ),
                     *(group.create_task(part) for part in self._publishers()),
                 ]
                 await self.stopping.wait()
@@ -286,8 +287,11 @@ class Daemon:
                 for s in (feed.state for feed in self.feeds)
             ],
             "events": [
-                {"at_s": event.at_s, "kind": event.kind, "text": event.text} for event in list(self.events.last)[-count:]
-            ] if count else [],
+                {"at_s": event.at_s, "kind": event.kind, "text": event.text}
+                for event in list(self.events.last)[-count:]
+            ]
+            if count
+            else [],
         }
 
     async def _explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:

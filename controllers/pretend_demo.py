@@ -32,12 +32,16 @@ from controllers.terminal import err, print_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The day, the seed, how long, and what to print."""
-    parser.add_argument("--day", type=date.fromisoformat, default=date(2024, 8, 20), help="the day of real prices (default 2024-08-20)")
+    parser.add_argument(
+        "--day", type=date.fromisoformat, default=date(2024, 8, 20), help="the day of real prices (default 2024-08-20)"
+    )
     parser.add_argument("--scenario", default="demo", help="demo, home or thousand (default demo)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--net", type=int, default=50, help="machines answer at 127.NET.x.y (default 50)")
     parser.add_argument("--seconds", type=float, default=96.0, help="real seconds for the day (default 96)")
-    parser.add_argument("--hours", type=float, default=24.0, help="run the first so many hours of the day alone (default 24)")
+    parser.add_argument(
+        "--hours", type=float, default=24.0, help="run the first so many hours of the day alone (default 24)"
+    )
     parser.add_argument("--json", action="store_true", help="the report as one JSON object on standard output")
 
 
@@ -65,7 +69,9 @@ async def _run(args: argparse.Namespace, day: Day, folder: Path) -> dict[str, An
 
     speed = args.hours * 3_600.0 / args.seconds
     if speed > 1_000:
-        raise SystemExit(f"hashwatt demo: {speed:g} simulated seconds per second, expected 1,000 at most: more --seconds")
+        raise SystemExit(
+            f"hashwatt demo: {speed:g} simulated seconds per second, expected 1,000 at most: more --seconds"
+        )
     made = scenario(args.scenario, args.seed, args.net)
     roster = servable(made.roster)
     site = site_of(

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-
 from controllers.pretend_books import Books
 from controllers.terminal import number, out, table
 
@@ -77,20 +76,29 @@ def show_report(found: Mapping[str, Any]) -> None:
         ("clairvoyant", f"{found['clairvoyant_usd']:,.2f} $"),
         ("flex capture", number(None if found["flex_capture"] is None else 100 * found["flex_capture"], 1, " %")),
         ("starts", str(found["starts"])),
-        ("commands", f"{found['commands']}: " + ", ".join(f"{count} {kind}" for kind, count in found["outcomes"].items() if count)),
+        (
+            "commands",
+            f"{found['commands']}: "
+            + ", ".join(f"{count} {kind}" for kind, count in found["outcomes"].items() if count),
+        ),
         ("ticks", str(found["ticks"])),
         ("looks", ", ".join(f"{count} {kind}" for kind, count in sorted(found["looks"].items()))),
     ]
-    title = f"{found['day']}: {found['machines']} machines for {found['hours']:g} h at {found['hashprice_usd_phs_day']:.2f} $/PH/day"
+    hashprice = f"{found['hashprice_usd_phs_day']:.2f} $/PH/day"
+    title = f"{found['day']}: {found['machines']} machines for {found['hours']:g} h at {hashprice}"
     console.print(table(title, ("", ""), rows, right=()))
     for machine, verdict in found["caught"].items():
         low, high = verdict["interval"]
         console.print(
-            f"{machine} delivers {100 * verdict['delivered']:.1f} % of what it claims (95 % interval {100 * low:.1f} to {100 * high:.1f}): caught by its shares",
+            f"{machine} delivers {100 * verdict['delivered']:.1f} % of what it claims "
+            f"(95 % interval {100 * low:.1f} to {100 * high:.1f}): caught by its shares",
             markup=False,
         )
     for machine in set(found["cheats"]) - set(found["caught"]):
-        console.print(f"{machine} claims {found['cheats'][machine]:g} times what it hashes, and was not caught in this time", markup=False)
+        console.print(
+            f"{machine} claims {found['cheats'][machine]:g} times what it hashes, and was not caught in this time",
+            markup=False,
+        )
     console.print(
         "\nTry next:\n"
         "  hashwatt simulate --speed 60 --live      serve this site; then, in another terminal:\n"

@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import time
 from datetime import date
 from pathlib import Path
 
-from controllers.clock import Clock
+from controllers.clock import Clock, wall_s
 from controllers.exits import Exit
 from controllers.pretend_site import Day, real_day, site_tables
 from controllers.terminal import err
@@ -25,11 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", default="demo", help="demo, home or thousand (default demo)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--net", type=int, default=50, help="machines answer at 127.NET.x.y (default 50)")
-    parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per real second, 1 to 1000 (default 1)")
-    parser.add_argument("--day", type=date.fromisoformat, default=date(2024, 8, 20), help="the day of real prices (default 2024-08-20)")
-    parser.add_argument("--dir", type=Path, default=Path("pretend"), help="where site.toml and its state go (default ./pretend)")
-    parser.add_argument("--live", action="store_true", help="write a site file that asks for live control of the pretend machines")
-    parser.add_argument("--for", dest="for_s", type=float, default=None, metavar="SECONDS", help="stop after so many real seconds")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="simulated seconds per real second, 1 to 1000 (default 1)"
+    )
+    parser.add_argument(
+        "--day", type=date.fromisoformat, default=date(2024, 8, 20), help="the day of real prices (default 2024-08-20)"
+    )
+    parser.add_argument(
+        "--dir", type=Path, default=Path("pretend"), help="where site.toml and its state go (default ./pretend)"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="write a site file that asks for live control of the pretend machines"
+    )
+    parser.add_argument(
+        "--for", dest="for_s", type=float, default=None, metavar="SECONDS", help="stop after so many real seconds"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -58,7 +67,7 @@ async def _serve(args: argparse.Namespace, day: Day) -> None:
         raise SystemExit(f"hashwatt simulate: {error.args[0]}") from error
     roster = servable(made.roster)
     clock = Clock(args.speed, day.start_s)
-    anchor_real_s = time.time()
+    anchor_real_s = wall_s()
     args.dir.mkdir(parents=True, exist_ok=True)
     tables = site_tables(
         roster,
@@ -77,8 +86,8 @@ async def _serve(args: argparse.Namespace, day: Day) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with made.world(clock, roster=roster):
         err().print(
-            f"serving {len(roster)} machines of scenario {made.name!r} on 127.{args.net}.0.1 and on, at {args.speed:g}x from {day.date}; "
-            f"site file: {path}",
+            f"serving {len(roster)} machines of scenario {made.name!r} on 127.{args.net}.0.1 and on, "
+            f"at {args.speed:g}x from {day.date}; site file: {path}",
             markup=False,
         )
         try:
@@ -90,8 +99,6 @@ async def _serve(args: argparse.Namespace, day: Day) -> None:
 
 def servable(roster: Roster) -> Roster:
     """The roster on the vendors' own ports, or with the privileged ones moved up where they may not be bound."""
-    from simulators.world import may_bind, mapped
+    from simulators.world import mapped, may_bind
 
     return roster if may_bind(80) else mapped(roster, 8_000)
-
-

@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 
 from fleet.coin import CoinDays, Epochs, parse_coin_days, parse_epochs
 from fleet.machine import Roster
+from fleet.network import subsidy_btc
 from fleet.series import Series, decoded, parse_series
 from policies.economics import hashprice_usd_phs_day
-from fleet.network import subsidy_btc
 
 ZONE = "America/Chicago"
 BLOCKS_PER_DAY = 144
@@ -141,9 +141,23 @@ def site_tables(
         "credentials": _credentials(secrets),
         "tariff": {"kind": "index", "adder_usd_mwh": 0.0},
         "feeds": [
-            {"kind": "csv", "quantity": "power_usd_mwh", "unit": "USD/MWh", "file": str(data_file(POWER_FILE)), "lag_s": lag_s, "period_s": 60},
+            {
+                "kind": "csv",
+                "quantity": "power_usd_mwh",
+                "unit": "USD/MWh",
+                "file": str(data_file(POWER_FILE)),
+                "lag_s": lag_s,
+                "period_s": 60,
+            },
             *(
-                {"kind": "fixed", "quantity": quantity, "unit": unit, "value": value, "period_s": 600, "max_age_s": 86_400}
+                {
+                    "kind": "fixed",
+                    "quantity": quantity,
+                    "unit": unit,
+                    "value": value,
+                    "period_s": 600,
+                    "max_age_s": 86_400,
+                }
                 for quantity, unit, value in (
                     ("coin_usd", "USD", day.coin_usd),
                     ("difficulty", "1", day.difficulty),

@@ -19,6 +19,7 @@ from policies.site_sums import STATES, machine_columns, site_sums
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from controllers.daemon import Daemon
 
@@ -86,17 +87,22 @@ class LiveView:
         sums = site_sums(judgment, record, columns)
         head = Text()
         head.append(f"{_local(sums.at_s)} {ZONE}, {self._speed:,.0f}x\n", "bold")
-        head.append(f"power {number(sums.power_usd_mwh, 2)} $/MWh   hashprice {number(sums.hashprice_usd_phs_day, 2)} $/PH/day   ")
+        head.append(
+            f"power {number(sums.power_usd_mwh, 2)} $/MWh   hashprice {number(sums.hashprice_usd_phs_day, 2)} $/PH/day   "
+        )
         head.append(f"site breaks even at {number(sums.break_even_usd_mwh, 2)} $/MWh\n")
         head.append(f"{sums.power_w / 1e3:,.0f} kW, {sums.hashrate_ths / 1e3:.2f} PH/s, ")
         head.append(f"{number(sums.margin_usd_h, 2)} $/h\n", "green" if (sums.margin_usd_h or 0) >= 0 else "red")
         head.append_text(self._chart(sums.at_s))
         floor = self._floor(columns.state)
-        events = Text("\n".join(f"{_local(e.at_s)[-8:]} {e.kind}: {e.text}"[:150] for e in list(self._daemon.events.last)[-6:]), "dim")
+        events = Text(
+            "\n".join(f"{_local(e.at_s)[-8:]} {e.kind}: {e.text}"[:150] for e in list(self._daemon.events.last)[-6:]),
+            "dim",
+        )
         legend = Text("  ").join(Text(f"{mark} {name}", colour) for name, (colour, mark) in _LOOKS.items())
         return Panel(Group(head, floor, legend, events), title=f"hashwatt · {self._name}")
 
-    def _chart(self, now_s: float) -> RenderableType:
+    def _chart(self, now_s: float) -> Text:
         """The day's prices so far, on a scale of roots: a spike does not flatten the rest."""
         from rich.text import Text
 

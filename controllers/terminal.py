@@ -48,7 +48,9 @@ def plain(value: Any) -> Any:
     return plain(value.item()) if hasattr(value, "item") else str(value)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> RenderableType:
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()
+) -> RenderableType:
     """A table; `right` are the columns aligned to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

@@ -52,13 +52,12 @@ def addresses(ranges: Iterable[str]) -> Iterator[str]:
 def _hosts(text: str) -> Iterator[str]:
     try:
         if "-" in text:
-            first, last = (ipaddress.ip_address(part.strip()) for part in text.split("-", 1))
-            if first.version != last.version or int(first) > int(last):
-                raise ValueError
-            yield from (str(type(first)(number)) for number in range(int(first), int(last) + 1))
+            first, last = (ipaddress.IPv4Address(part.strip()) for part in text.split("-", 1))
+            for network in ipaddress.summarize_address_range(first, last):
+                yield from map(str, network)
         else:
-            network = ipaddress.ip_network(text, strict=False)
-            yield from map(str, network.hosts() if network.num_addresses > 2 else network)
+            whole = ipaddress.IPv4Network(text, strict=False)
+            yield from map(str, whole.hosts())
     except ValueError:
         raise ValueError(f"{text!r}: expected a subnet (10.0.0.0/22), an address, or first-last") from None
 

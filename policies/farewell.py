@@ -46,9 +46,7 @@ def ours_asleep(view: View) -> Bools:
     return rows
 
 
-def _wakes(
-    rows: Ints, roster: Roster, feeder: Ints, starts_per_feeder: int
-) -> tuple[tuple[Command, ...], ...]:
+def _wakes(rows: Ints, roster: Roster, feeder: Ints, starts_per_feeder: int) -> tuple[tuple[Command, ...], ...]:
     """Rows to their usual mode, no more than so many of one feeder in a wave."""
     waves: list[list[Command]] = []
     count: dict[int, int] = {}

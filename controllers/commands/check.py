@@ -64,7 +64,12 @@ def main(args: argparse.Namespace) -> int:
 
 def seen(machine: Machine, answer: Answer) -> dict[str, Any]:
     """What a machine said, as a JSON object; `fault` says what is wrong with it, or is None."""
-    row: dict[str, Any] = {"id": machine.id, "place": "/".join(machine.place), "model": machine.model, "host": machine.host}
+    row: dict[str, Any] = {
+        "id": machine.id,
+        "place": "/".join(machine.place),
+        "model": machine.model,
+        "host": machine.host,
+    }
     match answer:
         case Silence():
             return row | {"answered": False, "fault": f"machine {machine.id}: {answer.cause}: {answer.detail}"}
@@ -131,7 +136,9 @@ def _show(site: Site, look: Look, rows: list[dict[str, Any]], faults: list[str])
         for row in rows
     ]
     columns = ("machine", "place", "model", "firmware", "state", "mode", "TH/s", "W", "J/TH", "chip °C", "pools")
-    console.print(table(f"{site.file.name}: {len(rows)} machines, {_mode(site)}", columns, lines, right=(6, 7, 8, 9, 10)))
+    console.print(
+        table(f"{site.file.name}: {len(rows)} machines, {_mode(site)}", columns, lines, right=(6, 7, 8, 9, 10))
+    )
     prices = site.judgment.prices(look.snapshot)
     console.print(
         f"hashprice {number(prices.hashprice_usd_phs_day, 2)} $/PH/day after the pool's fee, "

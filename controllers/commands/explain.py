@@ -38,10 +38,14 @@ def main(args: argparse.Namespace) -> int:
 def show(told: Explanation) -> None:
     """The explanation for people."""
     console = out()
-    console.print(f"[bold]{told.machine}[/bold]  {told.model}  {told.place}  {'live' if told.live else 'dry'}  {_clock(told.at_s)} UTC")
+    console.print(
+        f"[bold]{told.machine}[/bold]  {told.model}  {told.place}  "
+        f"{'live' if told.live else 'dry'}  {_clock(told.at_s)} UTC"
+    )
     console.print(told.doing, markup=False)
     console.print(
-        f"hashprice {number(told.hashprice_usd_phs_day, 2)} $/PH/day, power {number(told.power_usd_mwh, 2)} $/MWh at the meter; "
+        f"hashprice {number(told.hashprice_usd_phs_day, 2)} $/PH/day, "
+        f"power {number(told.power_usd_mwh, 2)} $/MWh at the meter; "
         f"a step pays below {number(told.limit_j_th, 1)} J/TH",
     )
     console.print(table("", _POINT_COLUMNS, [_point_row(point) for point in told.points], right=(1, 2, 3, 4, 5, 6)))

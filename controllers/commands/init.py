@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="site", help="the site's name (default site)")
     parser.add_argument("--power-usd-mwh", type=float, help="what power costs, all in (asked when not given)")
     parser.add_argument("--cap-kw", type=float, help="what the site may draw; 0 for no cap (asked when not given)")
-    parser.add_argument("--mempool-url", help="a mempool instance's API for price, difficulty and fees (asked when not given)")
+    parser.add_argument(
+        "--mempool-url", help="a mempool instance's API for price, difficulty and fees (asked when not given)"
+    )
     parser.add_argument("--timeout", type=float, default=2.0, help="seconds to wait for each address (default 2)")
     parser.add_argument("--json", action="store_true", help="what was found and written, as one JSON object")
 
@@ -71,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-_HEAD = """# Written by hashwatt init. A dry run: nothing is commanded until [control] live names a scope, such as live = ["site"].
+_HEAD = """# Written by hashwatt init. A dry run: nothing is commanded until [control] live names a scope: live = ["site"].
 # Machines that need a password: [credentials.NAME] with username and password_file, and credentials = "NAME" there.
 """
 
@@ -105,13 +107,20 @@ def _tables(args: argparse.Namespace, found: Sequence[tuple[Found, Reading | Non
             models.setdefault((model, machine.dialect), own)
         count[machine.dialect] += 1
         machines.append(
-            {"id": f"{machine.dialect}-{count[machine.dialect]:03d}", "model": model, "dialect": machine.dialect, "host": machine.host}
+            {
+                "id": f"{machine.dialect}-{count[machine.dialect]:03d}",
+                "model": model,
+                "dialect": machine.dialect,
+                "host": machine.host,
+            }
         )
     price = _answer(args.power_usd_mwh, "What does power cost, all in, in $/MWh?", 60.0)
     cap_kw = _answer(args.cap_kw, "What may the site draw, in kW (0: no cap)?", 0.0)
     url = args.mempool_url
     if url is None:
-        url = _asked("Which mempool instance tells price and difficulty (its API's address)?", "https://mempool.space/api")
+        url = _asked(
+            "Which mempool instance tells price and difficulty (its API's address)?", "https://mempool.space/api"
+        )
     tables: dict[str, Any] = {
         "name": args.name,
         "tariff": {"kind": "fixed", "usd_mwh": price},
@@ -133,7 +142,9 @@ def _own_model(model: str, dialect: str, reading: Reading | None) -> dict[str, A
         pass
     else:
         return None
-    ladder = [] if reading is None else [mode for mode in reading.ladder if mode.power_w > 0 and mode.name != SLEEP_NAME]
+    ladder = (
+        [] if reading is None else [mode for mode in reading.ladder if mode.power_w > 0 and mode.name != SLEEP_NAME]
+    )
     usual = None if reading is None else reading.mode
     if not ladder:
         power_w = reading.power_w if reading is not None and reading.power_w else 3_300.0

@@ -20,13 +20,27 @@ _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The kind, the scope, how long, and why."""
     parser.add_argument("kind", choices=[kind.value for kind in OrderKind])
-    parser.add_argument("scope", nargs="?", default="site", help='"site" (default), a place ("feeder-a/rack-3") or a machine id')
+    parser.add_argument(
+        "scope", nargs="?", default="site", help='"site" (default), a place ("feeder-a/rack-3") or a machine id'
+    )
     parser.add_argument("--site", type=Path, required=True, help="the site file")
-    parser.add_argument("--for", dest="for_s", type=duration_s, default=3_600.0, metavar="TIME", help="how long: 90s, 15m, 2h, 1d (default 1h)")
+    parser.add_argument(
+        "--for",
+        dest="for_s",
+        type=duration_s,
+        default=3_600.0,
+        metavar="TIME",
+        help="how long: 90s, 15m, 2h, 1d (default 1h)",
+    )
     parser.add_argument("--cap-kw", type=float, help="for a cap: the power that the scope may draw")
     parser.add_argument("--why", default="", help="the reason, for the record")
     parser.add_argument("--who", default=None, help="who orders it (default: your user name)")
-    parser.add_argument("--rank", choices=[rank.value for rank in Rank], default=Rank.OPERATOR.value, help="an emergency waits for no dwell, stagger or ramp")
+    parser.add_argument(
+        "--rank",
+        choices=[rank.value for rank in Rank],
+        default=Rank.OPERATOR.value,
+        help="an emergency waits for no dwell, stagger or ramp",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 

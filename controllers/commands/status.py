@@ -43,7 +43,8 @@ def show(answer: dict[str, Any]) -> None:
     states = ", ".join(f"{count} {name}" for name, count in sums["machines_by_state"].items() if count)
     console.print(f"machines   {sums['machines']}: {states}")
     console.print(
-        f"power      {sums['power_w'] / 1e6:.3f} MW (curtailed {sums['curtailed_w'] / 1e6:.3f} MW, at worst {sums['worst_w'] / 1e6:.3f} MW)"
+        f"power      {sums['power_w'] / 1e6:.3f} MW "
+        f"(curtailed {sums['curtailed_w'] / 1e6:.3f} MW, at worst {sums['worst_w'] / 1e6:.3f} MW)"
     )
     console.print(f"hash rate  {sums['hashrate_ths'] / 1e3:.2f} PH/s, {number(sums['efficiency_j_th'], 2)} J/TH")
     console.print(
@@ -55,18 +56,38 @@ def show(answer: dict[str, Any]) -> None:
     if sums["held_back"]:
         console.print("waiting    " + ", ".join(f"{count} for {why}" for why, count in sums["held_back"].items()))
     if sums["curtailed_w_by_reason"]:
-        told = ", ".join(f"{w / 1e6:.3f} MW {why or 'not by hashwatt'}" for why, w in sums["curtailed_w_by_reason"].items())
+        told = ", ".join(
+            f"{w / 1e6:.3f} MW {why or 'not by hashwatt'}" for why, w in sums["curtailed_w_by_reason"].items()
+        )
         console.print(f"asleep     {told}")
     for order in answer["orders"]:
         until = datetime.fromtimestamp(order["until_s"], UTC)
-        console.print(f"order      {order['id']} {order['kind']} {order['scope']} by {order['who']} until {until:%Y-%m-%d %H:%M} UTC: {order['why']}")
+        console.print(
+            f"order      {order['id']} {order['kind']} {order['scope']} by {order['who']} "
+            f"until {until:%Y-%m-%d %H:%M} UTC: {order['why']}",
+            markup=False,
+        )
     places = [p for p in sums["places"] if p["cap_w"] is not None]
     if places:
         rows = [
-            (p["place"] or "site", str(p["machines"]), number(p["power_w"] / 1e3), number(p["worst_w"] / 1e3), number(p["cap_w"] / 1e3), number(p["shadow_usd_mwh"], 2))
+            (
+                p["place"] or "site",
+                str(p["machines"]),
+                number(p["power_w"] / 1e3),
+                number(p["worst_w"] / 1e3),
+                number(p["cap_w"] / 1e3),
+                number(p["shadow_usd_mwh"], 2),
+            )
             for p in places
         ]
-        console.print(table("", ("place", "machines", "kW", "kW at worst", "cap kW", "worth of more $/MWh"), rows, right=(1, 2, 3, 4, 5)))
+        console.print(
+            table(
+                "",
+                ("place", "machines", "kW", "kW at worst", "cap kW", "worth of more $/MWh"),
+                rows,
+                right=(1, 2, 3, 4, 5),
+            )
+        )
     for event in answer["events"]:
         when = datetime.fromtimestamp(event["at_s"], UTC)
         console.print(f"{when:%H:%M:%S} {event['kind']}: {event['text']}", markup=False)
