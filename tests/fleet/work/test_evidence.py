@@ -163,6 +163,7 @@ def test_what_breaks_a_span(what: str, later: dict[str, float], shares: float) -
     given = {"at_s": 60.0, "uptime_s": 160.0, **later}
     evidence = heard(evidence, given.pop("at_s"), given.pop("counter"), **given)
     assert booked(evidence)[0] == shares
+    assert evidence.verdict[0] == Verdict.UNTESTED
     assert (booked(evidence)[1] > 0) == (shares > 0)
     # and whatever happened, the next whole span counts, and only it
     base = 500.0 if later["counter"] == 500.0 else FOUR_LATER

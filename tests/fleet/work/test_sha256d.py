@@ -102,6 +102,15 @@ def test_every_engine_agrees_with_hashing_the_whole_header(head: bytes, first: i
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+def test_a_hash_at_the_target_meets_it(engine: Engine) -> None:
+    """A share that is exactly as hard as asked would be thrown away, or one just too easy be sent."""
+    head = bytes(76)
+    reached = int.from_bytes(sha256d(bytes(80)), "little")
+    assert len(engine.scan(head, range(1), reached)) == 1
+    assert engine.scan(head, range(1), reached - 1) == ()
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
 def test_what_is_no_header(engine: Engine) -> None:
     """A cut header would be hashed as if it were one."""
     with pytest.raises(ValueError, match="a head of 80 bytes, expected 76"):
