@@ -45,7 +45,8 @@ class ShareCheck(Settings):
     missed: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """Chance that one test calls a machine of just that shortfall honest."""
     most_gap_s: Seconds = 1_800
-    """Two readings further apart than this say nothing of the time between them."""
+    """Two readings further apart than this say nothing of the time between them; a counter that has not moved for this
+    long stands still."""
 
     def limits(self, fleet: int) -> tuple[float, float]:
         """The ratio at which a machine of a fleet is called short, and the one at which it is called honest."""
@@ -56,8 +57,9 @@ class ShareCheck(Settings):
 class Evidence:
     """What is known of every machine, one row each.
 
-    Last reading: `heard_s` (-inf: none), `claim_ths` (NaN: none), `uptime_s`, `share_difficulty`. Since the counter was
-    last booked at `counter` (NaN: not yet): `claimed_work`, in difficulty-1 shares of 2**32 hashes. The running test,
+    Last reading: `heard_s` (-inf: none), `claim_ths` (NaN: none), `uptime_s`, `share_difficulty`, `seen` (the counter).
+    Since the counter was booked at `counter` (NaN: not yet), at `booked_s`: `claimed_work`, in difficulty-1 shares of
+    2**32 hashes. The running test,
     begun at `since_s`: `shares`, `expected`, `ratio` (the log-likelihood ratio). The last finished one: `verdict`,
     reached at `verdict_s` (-inf: never), with `tested_shares` and `tested_expected`.
     """
@@ -66,7 +68,9 @@ class Evidence:
     claim_ths: Floats
     uptime_s: Floats
     share_difficulty: Floats
+    seen: Floats
     counter: Floats
+    booked_s: Floats
     claimed_work: Floats
     since_s: Floats
     shares: Floats
@@ -99,7 +103,9 @@ class Evidence:
             claim_ths=filled(np.nan),
             uptime_s=filled(np.nan),
             share_difficulty=filled(np.nan),
+            seen=filled(np.nan),
             counter=filled(np.nan),
+            booked_s=filled(np.nan),
             claimed_work=filled(0.0),
             since_s=filled(np.nan),
             shares=filled(0.0),
@@ -145,8 +151,8 @@ def observe(
     newer the same evidence comes back. `claimed_ths` is the machine's own hash rate while it hashes and NaN while it
     does not; between two readings it is taken as a straight line. `accepted_difficulty` is the machine's counter, in
     difficulty-1 shares; when it falls, or `uptime_s` does, the machine started anew and the span is dropped. A reading
-    without the counter adds its claim, and the next one with it books both. `fleet` divides the false-alarm chance
-    (None: the number of machines).
+    whose counter is not known, or has not moved (it may be an older one), adds its claim, and the next one that has
+    moved books both. `fleet` divides the false-alarm chance (None: the number of machines).
     """
     new = heard_s > evidence.heard_s
     if not new.any():
@@ -161,9 +167,13 @@ def observe(
     # between two difficulties the harder counts: fewer shares of more work each make the test slower, never bolder
     difficulty = np.fmax(share_difficulty, evidence.share_difficulty)
     known = np.isfinite(accepted_difficulty)
+    moved = known & (accepted_difficulty != evidence.seen)
+    still = known & (heard_s - evidence.booked_s >= check.most_gap_s)
     delta = accepted_difficulty - evidence.counter
-    booked = new & whole & (delta >= 0) & (difficulty > 0)
-    rebased = new & (booked | ~whole | (delta < 0) | (known & np.isnan(evidence.counter)))
+    booked = new & whole & (moved | still) & (delta >= 0) & (difficulty > 0)
+    # after a break only a counter that has moved is known to be of now, and a new span begins with it
+    begun = new & moved & (~whole | (delta < 0) | np.isnan(evidence.counter))
+    rebased = booked | begun
     per_share = np.where(booked, difficulty, 1.0)
     shares = np.where(booked, delta, 0.0) / per_share
     expected = np.where(booked, work, 0.0) / per_share
@@ -173,7 +183,9 @@ def observe(
         claim_ths=np.where(new, claimed, evidence.claim_ths),
         uptime_s=np.where(new, uptime, evidence.uptime_s),
         share_difficulty=np.where(new & (share_difficulty > 0), share_difficulty, evidence.share_difficulty),
-        counter=np.where(rebased, accepted_difficulty, evidence.counter),
+        seen=np.where(new & known, accepted_difficulty, evidence.seen),
+        counter=np.where(rebased, accepted_difficulty, np.where(new & ~whole, np.nan, evidence.counter)),
+        booked_s=np.where(rebased, heard_s, evidence.booked_s),
         claimed_work=np.where(rebased, 0.0, np.where(new, work, evidence.claimed_work)),
         since_s=np.where(new & np.isnan(evidence.since_s), heard_s, evidence.since_s),
     )

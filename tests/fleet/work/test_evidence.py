@@ -166,7 +166,7 @@ def test_what_breaks_a_span(what: str, later: dict[str, float], shares: float) -
     assert evidence.verdict[0] == Verdict.UNTESTED
     assert (booked(evidence)[1] > 0) == (shares > 0)
     # and whatever happened, the next whole span counts, and only it
-    base = 500.0 if later["counter"] == 500.0 else FOUR_LATER
+    base = 700.0 if later["counter"] == 500.0 else FOUR_LATER + 200.0
     at_s = 6_000.0
     evidence = heard(evidence, at_s, base, uptime_s=6_100.0)
     before = booked(evidence)[0]
@@ -184,6 +184,36 @@ def test_lean_readings_without_a_counter() -> None:
     shares, expected = booked(evidence)
     assert shares == 1
     assert expected == pytest.approx(WORK_S * 40 / DIFFICULTY)
+
+
+def test_a_counter_that_is_older_than_its_reading() -> None:
+    """A counter that only full looks renew would be taken as hours without shares and minutes with too many."""
+    evidence = heard(Evidence.nothing(1), 0.0, 1_000.0)
+    for at_s in range(10, 300, 10):
+        evidence = heard(evidence, at_s, 1_000.0)
+    assert booked(evidence) == (0.0, 0.0)
+    evidence = heard(evidence, 300.0, 1_000.0 + 25 * DIFFICULTY)
+    assert booked(evidence) == pytest.approx((25.0, WORK_S * 300 / DIFFICULTY))
+    # it sleeps; when it wakes, the counter that is still shown is that of before
+    evidence = heard(evidence, 310.0, 1_000.0 + 25 * DIFFICULTY, claimed_ths=NAN)
+    evidence = heard(evidence, 900.0, 1_000.0 + 25 * DIFFICULTY)
+    evidence = heard(evidence, 960.0, 1_000.0 + 60 * DIFFICULTY)
+    assert booked(evidence)[0] == 25.0, "nobody knows when these came"
+    evidence = heard(evidence, 1_020.0, 1_000.0 + 65 * DIFFICULTY)
+    assert booked(evidence) == pytest.approx((30.0, WORK_S * 360 / DIFFICULTY))
+
+
+def test_a_counter_that_stands_still() -> None:
+    """A machine that claims to hash and delivers nothing at all would never be found."""
+    evidence = heard(Evidence.nothing(1), 0.0, 1_000.0)
+    for at_s in range(10, 1_800, 10):
+        evidence = heard(evidence, at_s, 1_000.0)
+    assert evidence.verdict[0] == Verdict.UNTESTED
+    for at_s in range(1_800, 3_700, 10):
+        evidence = heard(evidence, at_s, 1_000.0)
+    assert evidence.verdict[0] == Verdict.SHORT
+    assert evidence.tested_shares[0] == 0
+    assert delivered(evidence).ratio[0] == 0
 
 
 def test_a_difficulty_that_changes() -> None:
