@@ -28,6 +28,10 @@ class Fault(StrEnum):
     """The answer is broken in its middle."""
     REFUSE = "refuse"
     """The machine says no."""
+    TRICKLE = "trickle"
+    """The answer comes at one byte a second (real time)."""
+    FLOOD = "flood"
+    """An answer begins and does not end before two gigabytes."""
     HANG = "hang"
     """No answer, and the connection stays open."""
     REBOOT = "reboot"
@@ -52,6 +56,8 @@ class Chances:
     split: float = 0.0
     garble: float = 0.0
     refuse: float = 0.0
+    trickle: float = 0.0
+    flood: float = 0.0
     hang: float = 0.0
     reboot: float = 0.0
     lie: float = 0.0

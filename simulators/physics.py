@@ -245,11 +245,14 @@ class Physics:
 
     # ------------------------------------------------------------------------------------------------------ time passes
 
-    def step(self, until_s: float, ambient_c: float = 25.0) -> None:
-        """Advance every machine to `until_s`; nothing happens when that is not later than the present."""
+    def step(self, until_s: float, ambient_c: float | None = None) -> None:
+        """Advance every machine to `until_s`, in air of `ambient_c` (as before when not given).
+
+        Nothing happens when that is not later than the present.
+        """
         if until_s <= self.at_s:
             return
-        self.ambient_c = ambient_c
+        ambient_c = self.ambient_c = self.ambient_c if ambient_c is None else ambient_c
         turning = np.flatnonzero(self.takes_s <= until_s)
         if turning.size:
             begin = np.full(len(self), self.at_s)

@@ -85,6 +85,7 @@ class Unit:
         self.remembered = machine.mode_named(machine.usual)
         self.settings: dict[str, int] = {}
         self.memory: dict[str, object] = {}
+        """What a dialect keeps until the next boot."""
         self.booted_s = ground.now() - BOOTED_BEFORE_S
         mark = blake2b(f"{ground.seed}/{machine.id}".encode(), digest_size=16).hexdigest().upper()
         self.mac = "02:" + ":".join(mark[i : i + 2] for i in range(0, 10, 2))
@@ -144,6 +145,7 @@ class Unit:
         if self.obeys:
             self.boots += 1
             self.booted_s = self.now()
+            self.memory.clear()
             self.ground.reboot(self.row)
             self.hang_up()
 

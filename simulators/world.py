@@ -95,7 +95,8 @@ class World:
         spread: how machines differ and age.
         asleep: ids of machines that begin asleep.
         step_s: the shortest step of the background task, in the world's seconds.
-        one_listener: one listener per port, bound to the loopback device (needs root), instead of one per machine.
+        one_listener: one listener per port, bound to the loopback device (needs root), instead of one per machine;
+            nobody else may listen on that port, on whatever address.
 
     Raises:
         ValueError: a host that is not loopback, or a dialect that nobody here speaks.

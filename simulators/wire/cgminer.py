@@ -25,6 +25,8 @@ CHAINS = 4
 class CgminerConversation(Conversation):
     """Recognises requests; a dialect gives `perform`, `describes` (its name and version) and `writes`."""
 
+    FLOOD_HEAD = b'{"STATUS":[{"STATUS":"S","Msg":"'
+
     def __init__(self, unit: Unit) -> None:
         super().__init__(unit)
         self._ended = False

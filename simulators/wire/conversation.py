@@ -16,12 +16,16 @@ from simulators.faults import Fault, Mishap
 from simulators.unit import Unit
 
 SPLIT_PAUSE_S = 0.02
+TRICKLE_PAUSE_S = 1.0
+FLOOD_BYTES, FLOOD_PIECE = 2**31 - 1, b"0" * 65_536
 
 
 class Conversation(asyncio.Protocol):
     """Subclasses give `read` and call `answer` once for each request that they find in `inbox`."""
 
     LIMIT_BYTES = 16_384
+    FLOOD_HEAD = b""
+    """How an answer of two gigabytes begins."""
     IDLE_S = 30.0
 
     def __init__(self, unit: Unit) -> None:
@@ -29,6 +33,8 @@ class Conversation(asyncio.Protocol):
         self.inbox = bytearray()
         self.busy = False
         self.transport: asyncio.Transport
+        self._room = asyncio.Event()
+        self._room.set()
         self._idle: asyncio.TimerHandle | None = None
         self._late: asyncio.Task[None] | None = None
 
@@ -50,6 +56,16 @@ class Conversation(asyncio.Protocol):
             self._idle.cancel()
         if self._late is not None:
             self._late.cancel()
+
+    @override
+    def pause_writing(self) -> None:
+        """The client takes no more for now."""
+        self._room.clear()
+
+    @override
+    def resume_writing(self) -> None:
+        """The client takes more."""
+        self._room.set()
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -94,10 +110,19 @@ class Conversation(asyncio.Protocol):
                 self._send(payload, close=close)
             case Fault.GARBLE:
                 self._send(garbled(make()), close=close)
+            case _:
+                self._later(self._slowly(mishap, make, close=close))
+
+    async def _slowly(self, mishap: Mishap, make: Callable[[], bytes], *, close: bool) -> None:
+        match mishap.fault:
             case Fault.SPLIT:
-                self._later(self._in_pieces(make(), close=close))
-            case Fault.DELAY:
-                self._later(self._after(mishap.delay_s, make, close=close))
+                await self._in_pieces(make(), close=close)
+            case Fault.TRICKLE:
+                await self._by_the_byte(make(), close=close)
+            case Fault.FLOOD:
+                await self._without_end()
+            case _:
+                await self._after(mishap.delay_s, make, close=close)
 
     def _send(self, payload: bytes, *, close: bool) -> None:
         self.transport.write(payload)
@@ -114,6 +139,22 @@ class Conversation(asyncio.Protocol):
             self.transport.write(piece)
             await asyncio.sleep(SPLIT_PAUSE_S)
         self._resume(payload[2 * third :], close=close)
+
+    async def _by_the_byte(self, payload: bytes, *, close: bool) -> None:
+        for at in range(len(payload) - 1):
+            self.transport.write(payload[at : at + 1])
+            await asyncio.sleep(TRICKLE_PAUSE_S)
+        self._resume(payload[-1:], close=close)
+
+    async def _without_end(self) -> None:
+        self.transport.write(self.FLOOD_HEAD)
+        for _ in range(FLOOD_BYTES // len(FLOOD_PIECE)):
+            await self._room.wait()
+            if self.transport.is_closing():
+                return
+            self.transport.write(FLOOD_PIECE)
+            await asyncio.sleep(0)
+        self.transport.close()
 
     async def _after(self, delay_s: float, make: Callable[[], bytes], *, close: bool) -> None:
         await self.unit.ground.sleep(delay_s)

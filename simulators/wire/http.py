@@ -60,6 +60,8 @@ class Page:
 class WebConversation(Conversation):
     """Recognises requests; a dialect gives `respond`, and `changes` for which requests write."""
 
+    FLOOD_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2147483647\r\n\r\n"
+
     LIMIT_BYTES = HEAD_BYTES + BODY_BYTES
 
     def respond(self, request: Request) -> Page:

@@ -33,6 +33,8 @@ Verb = Callable[[Unit, Telemetry, Any], tuple[int, Any]]
 class WhatsminerConversation(Conversation):
     """A v3 connection: any number of framed requests."""
 
+    FLOOD_HEAD = b'\xff\xff\xff\x7f{"code":0,"msg":"'
+
     def __init__(self, unit: Unit) -> None:
         super().__init__(unit)
         self._counted = False

@@ -103,7 +103,14 @@ def test_text_is_answered_with_text(machine: Make) -> None:
 def test_too_much_is_cut_off(machine: Make, sent: bytes) -> None:
     """If this fails, a client can fill the world's memory."""
     one = machine(LUXOS)
-    assert alone(one, lambda _: raw(one.host, sent)) == b""
+
+    async def ask(_: World) -> tuple[bytes, float]:
+        began = asyncio.get_running_loop().time()
+        return await raw(one.host, sent), asyncio.get_running_loop().time() - began
+
+    got, took = alone(one, ask)
+    assert got == b""
+    assert took < 1.0, "at once, and not when the patience ends"
 
 
 def test_half_a_request_is_cut_off_in_the_end(machine: Make) -> None:
