@@ -59,7 +59,7 @@ RANGES: Final[Mapping[Quantity, Range]] = MappingProxyType(
         Quantity.COIN_USD: Range(50.0, 1e7),
         Quantity.DIFFICULTY: Range(1.0, 1e18),
         Quantity.HEIGHT: Range(0.0, 1e7),
-        # the dearest day so far, 20 April 2024, had a mean of some 9 BTC
+        # the dearest day so far, 22 December 2017, brought 1,496 BTC: some 10 a block
         Quantity.FEES_BTC_BLOCK: Range(0.0, 50.0),
         Quantity.HASHPRICE_USD_PHS_DAY: Range(0.1, 10_000.0),
         # ERCOT's cap was 9,000 $/MWh with adders on top; European day-ahead markets go down to -500
