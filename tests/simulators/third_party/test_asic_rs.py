@@ -129,3 +129,35 @@ def test_sets_a_power_limit(trio: Roster) -> None:
     done, target = asyncio.run(control())
     assert done
     assert trio.machines[row].modes[target].name == "low"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "user", "honest"), [(WHATSMINER, "super", "says no"), (ANTMINER, "root", "raises")]
+)
+def test_a_wrong_password_is_not_called_done(trio: Roster, dialect: str, user: str, honest: str) -> None:
+    """If this fails, asic-rs calls a refused pause done on dialects where it was honest, or a wrong password opens."""
+
+    async def control() -> tuple[str, int]:
+        async with World(trio, 3, ScaledClock(START_S)) as world:
+            miner = await found(trio, dialect)
+            miner.set_auth(user, "not the password")
+            try:
+                said = "says yes" if await miner.pause() else "says no"
+            except RuntimeError:
+                said = "raises"
+            return said, int(world.truth.target[ROWS[dialect]])
+
+    assert asyncio.run(control()) == (honest, trio.usual[ROWS[dialect]])
+
+
+def test_finds_the_site_by_its_range(trio: Roster, block: str) -> None:
+    """If this fails, a scan of a pretend site's addresses does not find its machines, and none besides."""
+
+    async def scan() -> list[str]:
+        from pyasic_rs import MinerFactory
+
+        async with World(trio, 3, ScaledClock(START_S)):
+            miners = await MinerFactory.from_range(f"{block}.1-12").with_concurrent_limit(12).scan()
+            return sorted(str(miner.ip) for miner in miners)
+
+    assert asyncio.run(scan()) == [machine.host for machine in trio.machines]

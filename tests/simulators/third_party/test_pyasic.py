@@ -16,6 +16,7 @@ from fleet.catalogue import ANTMINER, LUXOS, WHATSMINER
 from fleet.machine import SLEEP, Roster
 from fleet.reading import State
 from simulators.clock import ScaledClock
+from simulators.faults import Fault, FaultPlan, Scheduled
 from simulators.world import World
 
 pytestmark = [pytest.mark.usefixtures("vendor_ports"), pytest.mark.filterwarnings("ignore")]
@@ -152,3 +153,36 @@ def test_is_wrong_about_luxos(trio: Roster) -> None:
     data = asyncio.run(look())
     assert data.mac is None, "its parser returns before it looks"
     assert data.fault_light is True, "it takes every state but 'off' for a fault; real ones say 'auto'"
+
+
+def test_says_stopped_when_the_password_is_wrong(trio: Roster) -> None:
+    """If this fails, pyasic has learnt to tell a refused stop from one that was done; our driver must read back."""
+
+    async def control() -> tuple[Any, int]:
+        async with World(trio, 3, ScaledClock(START_S)) as world:
+            miner = await found(trio, ANTMINER)
+            miner.web.pwd = "not the password"
+            return await miner.stop_mining(), int(world.truth.target[ROWS[ANTMINER]])
+
+    assert asyncio.run(control()) == (True, trio.usual[ROWS[ANTMINER]])
+
+
+def test_blanks_the_pools_when_one_read_fails(trio: Roster, until: Until) -> None:
+    """If this fails, the trap is gone by which pyasic's stop, when it cannot read the pools, writes three blank ones."""
+    row = ROWS[ANTMINER]
+    one_second = FaultPlan(schedule=(Scheduled(trio.machines[row].id, Fault.DROP, until_s=START_S + 1.0),))
+
+    async def control() -> list[str]:
+        from pyasic.config import MiningModeConfig
+
+        async with World(trio, 3, ScaledClock(START_S), faults=one_second) as world:
+            await until(lambda: world.now() > START_S + 1.0)
+            miner = await found(trio, ANTMINER)
+        async with World(trio, 3, ScaledClock(START_S), faults=one_second) as world:
+            config = await miner.get_config()  # the first line of its stop_mining, and the read fails
+            await until(lambda: world.now() > START_S + 1.0)
+            config.mining_mode = MiningModeConfig.sleep()  # and the other two
+            await miner.send_config(config)
+            return [slot.url for slot in world.units[row].pools]
+
+    assert asyncio.run(control()) == ["", "", ""]
