@@ -2,7 +2,7 @@
 # checkout (.venv, .cache) and the package tools' own caches; nothing else is touched.
 SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check-long lock dev clean wheel system-packages
+.PHONY: help demo test bench check-long docs lock dev clean wheel system-packages
 MAKEFLAGS += --no-print-directory
 
 help:
@@ -10,6 +10,7 @@ help:
 	@echo "make test        style, types, import contracts, and every test against the installed wheel"
 	@echo "make check-long  the same tests with many more examples, and those that take minutes"
 	@echo "make bench       the benchmarks' tables (JSON in .cache/bench.json); ONLY=name runs one"
+	@echo "make docs        the reference pages anew from the code"
 	@echo "make dev         .venv with the checkout itself installed, for development"
 	@echo "make lock        requirements.lock anew from pyproject.toml"
 	@echo "make clean       removes .venv, .cache and whatever was built"
@@ -36,6 +37,9 @@ check-long: wheel system-packages
 
 bench: wheel
 	@PYTHONSAFEPATH=1 .venv/bin/python benchmarks/run.py --json .cache/bench.json $(ONLY)
+
+docs: wheel
+	@PYTHONSAFEPATH=1 .venv/bin/python docs/build.py
 
 # No address of a registry gets into the lock; the resolver takes the oldest supported Python's point of view.
 lock:
