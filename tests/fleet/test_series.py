@@ -184,7 +184,7 @@ def test_last_line_without_an_end() -> None:
 @pytest.mark.parametrize(
     ("content", "line", "expected"),
     [
-        (gzip.compress(b"interval_start_utc,price_usd_mwh\n" * 100)[:40], 0, "a whole gzip file"),
+        (gzip.compress(b"interval_start_utc,price_usd_mwh\n" * 100, mtime=0)[:40], 0, "a whole gzip file"),
         (b"\x1f\x8bnot really gzip", 0, "a whole gzip file"),
         (b"time,price\n2021-01-08T06:00Z,1\xff\n", 2, "UTF-8 text"),
     ],
