@@ -78,7 +78,7 @@ def unpack(kind: type[T], stored: Json, columns: Columns, path: str = "") -> T:
 
 @cache
 def _hints(kind: Any) -> Mapping[str, Any]:
-    """The types of a dataclass's fields."""
+    """The types of a noun's fields."""
     return get_type_hints(kind)
 
 
@@ -138,7 +138,7 @@ def _mapping(kinds: tuple[Any, ...], stored: Json, columns: Columns, path: str) 
     }
 
 
-def _dataclass(kind: type[Any], stored: Json, columns: Columns, path: str) -> Any:
+def _dataclass(kind: Any, stored: Json, columns: Columns, path: str) -> Any:
     """A noun; what is not stored takes its default."""
     if not isinstance(stored, dict):
         raise Unreadable(f"{path}: {str(stored)[:40]!r}, expected a {kind.__name__}")

@@ -200,7 +200,7 @@ class Writer:
             with suppress(OSError):  # on a full disk there is no space for it, and the whole frames matter more
                 aside.write_bytes(torn)
             os.ftruncate(descriptor, tail.offset)
-            os.fsync(descriptor)
+            self._wait_for(descriptor)
         return title, sequence
 
     def _begin_file(self) -> None:
@@ -212,8 +212,8 @@ class Writer:
             _locked(descriptor)
             title = frame(Kind.TITLE, 0, title_payload(self._title))
             _write_all(descriptor, title)
-            os.fsync(descriptor)
-            sync_directory(self._directory)
+            self._wait_for(descriptor)
+            self._wait_for(None)
         except OSError:
             os.close(descriptor)
             path.unlink(missing_ok=True)
@@ -231,7 +231,7 @@ class Writer:
         """The next file, with what was noted and is in no record yet."""
         with self._refused(self._path):
             if self._descriptor >= 0 and not self._broken:
-                os.fdatasync(self._descriptor)
+                self._wait_for(self._descriptor)
             self._begin_file()
         orders, outcomes = self._pending.orders, self._pending.outcomes
         for order in orders:
@@ -259,6 +259,15 @@ class Writer:
         self._size += len(content)
         self._sequence += 1
         return sequence
+
+    def _wait_for(self, descriptor: int | None) -> None:
+        """Wait until a file, or where it is None the directory's names, are on disk, unless the settings wait for nothing."""
+        if self._settings.fsync == "never":
+            return
+        if descriptor is None:
+            sync_directory(self._directory)
+        else:
+            os.fsync(descriptor)
 
     def _sync(self) -> None:
         """Wait for the disk. What it refused once may be gone for good, so such a file is not written to again."""
@@ -326,7 +335,7 @@ def _mismatch(found: Title | None, expected: Title) -> str:
     if found is None:
         return "its title cannot be read"
     if found.site != expected.site:
-        return f"it is site {found.site!r}'s, expected {expected.site!r}"
+        return f"it is of site {found.site!r}, expected {expected.site!r}"
     gone = len(set(found.machines) - set(expected.machines))
     new = len(set(expected.machines) - set(found.machines))
     if gone or new:
