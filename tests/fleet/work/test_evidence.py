@@ -288,7 +288,8 @@ def test_poisson_interval(count: float, confidence: float) -> None:
     tail = (1 - confidence) / 2
     exact_low = chi2.ppf(tail, 2 * count) / 2 if count > 0 else 0.0
     exact_high = chi2.ppf(1 - tail, 2 * count + 2) / 2
-    off = (1e-4 if count >= 50 else 6e-3) * (exact_high - exact_low) * (1 if confidence <= 0.95 else 2)
+    stated = {0.95: (6e-3, 1e-4), 0.99: (8e-3, 4e-4)}[confidence]
+    off = stated[count >= 50] * (exact_high - exact_low)
     assert low[0] == pytest.approx(exact_low, abs=off)
     assert high[0] == pytest.approx(exact_high, abs=off)
 
