@@ -8,6 +8,7 @@ API-README). A request is answered as soon as its JSON is complete. What both fi
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from typing import Any, TypeAlias
 
 from typing_extensions import override
@@ -31,17 +32,17 @@ class CgminerConversation(Conversation):
         super().__init__(unit)
         self._ended = False
 
+    @abstractmethod
     def describes(self) -> str:
         """What stands in every STATUS as Description."""
-        raise NotImplementedError
 
+    @abstractmethod
     def perform(self, command: str, parameter: str) -> Reply:
         """Do and answer one command."""
-        raise NotImplementedError
 
+    @abstractmethod
     def writes(self, command: str) -> bool:
         """Does the command change anything?"""
-        raise NotImplementedError
 
     @override
     def eof_received(self) -> bool:

@@ -7,6 +7,7 @@ may take (real time), and what a fault does to the answer. A machine that reboot
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
 
@@ -20,7 +21,7 @@ TRICKLE_PAUSE_S = 1.0
 FLOOD_BYTES, FLOOD_PIECE = 2**31 - 1, b"0" * 65_536
 
 
-class Conversation(asyncio.Protocol):
+class Conversation(asyncio.Protocol, ABC):
     """Subclasses give `read` and call `answer` once for each request that they find in `inbox`."""
 
     LIMIT_BYTES = 16_384
@@ -78,9 +79,9 @@ class Conversation(asyncio.Protocol):
         elif not self.busy:
             self.read()
 
+    @abstractmethod
     def read(self) -> None:
         """Answer the request at the head of `inbox`, if it is there whole."""
-        raise NotImplementedError
 
     def answer(self, make: Callable[[], bytes], refuse: Callable[[], bytes], *, write: bool, close: bool) -> None:
         """Send what `make` gives (it also does what was asked), or what the machine's fault makes of it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import md5
@@ -64,9 +65,9 @@ class WebConversation(Conversation):
 
     LIMIT_BYTES = HEAD_BYTES + BODY_BYTES
 
+    @abstractmethod
     def respond(self, request: Request) -> Page:
         """The page for a request."""
-        raise NotImplementedError
 
     def changes(self, request: Request) -> bool:
         """Does the request change anything?"""

@@ -178,9 +178,9 @@ def test_a_quarter_of_an_hour_of_a_thousand_machines_is_one_short_call() -> None
     rows, took = np.arange(999), []
     for interval in range(40):
         physics.command(rows, np.where(rows % 7 == interval % 7, SLEEP, roster.usual), physics.at_s)
-        began = time.perf_counter()
+        began = time.process_time()
         physics.step(physics.at_s + 900.0)
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     assert float(np.median(took)) < 0.001
 
 
