@@ -168,7 +168,7 @@ class Daemon:
         if file.metrics is not None:
             from controllers.publish.prometheus import MetricsServer
 
-            metrics = MetricsServer(file.metrics, self.site, self.internals)
+            metrics = MetricsServer(file.metrics, self.site.judgment, self.internals)
             loop.subscribe(metrics.show)
             parts.append(metrics.run())
         if file.mqtt is not None:
@@ -187,6 +187,7 @@ class Daemon:
             "polls": self.observer.counts,
             "feeds": [feed.state for feed in self.feeds],
             "events": self.events.counts,
+            "outcomes": dict(self.loop.outcomes),
             "writing": self.actor.busy,
             "accepted": self.actor.accepted,
             "journal_failures": self.loop.failures,

@@ -1,0 +1,126 @@
+"""Per-machine metric families: what each machine does, from the last record and its last full reading.
+
+Cardinality: about 16 samples a machine that is fully known, and one more per hash board and fan; labels are the machine's id,
+its place and, in the info family alone, model and dialect. No worker, pool or address is a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from controllers.publish.exposition import column, labels, rows
+from fleet.columns import Floats
+from fleet.reading import Reading
+from policies.record import Record
+from policies.site_sums import STATES, machine_columns
+from policies.tick import Judgment
+
+_GAUGE, _COUNTER = "gauge", "counter"
+
+
+class MachineFamilies:
+    """Writes the families of one roster; the label sets are made once."""
+
+    def __init__(self, judgment: Judgment) -> None:
+        self._judgment = judgment
+        machines = judgment.roster.machines
+        self._sets = [labels(machine=m.id, place="/".join(m.place)) for m in machines]
+        self._info = [labels(machine=m.id, place="/".join(m.place), model=m.model, dialect=m.dialect) for m in machines]
+        self._states = [
+            [labels(machine=m.id, place="/".join(m.place), state=state) for m in machines] for state in STATES
+        ]
+
+    def text(self, record: Record, full: Mapping[int, Reading]) -> str:
+        """Every family, as text."""
+        judgment, view, heard = self._judgment, record.view, record.snapshot.heard
+        now = machine_columns(judgment, record)
+        mode = np.where(view.mode >= 0, view.mode, np.nan).astype(np.float64)
+        target = record.decision.choices.target
+        wanted = np.full(len(view), np.nan) if target is None else target.astype(np.float64)
+        age_s = np.where(np.isfinite(view.heard_s), view.at_s - view.heard_s, np.nan)
+        parts = [
+            self._rows("info", "A machine of the roster: its model and dialect.", np.ones(len(view)), self._info),
+            self._column("hashrate_terahashes_per_second", "Hash rate as the machine reports it.", now.hashrate_ths),
+            self._column(
+                "power_watts",
+                "Power: measured by the machine, or its operating point's nameplate as calibrated.",
+                now.power_w,
+            ),
+            self._column(
+                "power_measured",
+                "1 where the power is measured by the machine, 0 where it is an estimate.",
+                np.where(np.isnan(now.power_w), np.nan, now.measured),
+            ),
+            self._column("efficiency_joules_per_terahash", "Power over hash rate.", now.efficiency_j_th),
+            self._column("chip_temperature_celsius", "Hottest chip.", _if_heard(heard.chip_c, view.heard_s)),
+            self._column("operating_point", "Column of the operating point that the readings show; 0 is sleep.", mode),
+            self._column("operating_point_decided", "Column of the operating point that was decided.", wanted),
+            self._column("earning_usd_per_hour", "Revenue less energy, at present prices.", now.earns_usd_h),
+            self._column(
+                "break_even_usd_per_megawatt_hour",
+                "Power price at the meter at which it earns nothing.",
+                now.break_even_usd_mwh,
+            ),
+            self._column(
+                "curtailed_watts", "What its usual operating point would draw beyond the present one.", now.curtailed_w
+            ),
+            self._column("worst_case_watts", "The most it may draw now, as the caps count it.", view.worst_w),
+            self._column("last_reading_age_seconds", "Since its last reading.", age_s),
+            self._column("command_failures", "Commands in a row that failed.", view.failures.astype(np.float64)),
+            self._column("uptime_seconds", "As the machine says.", heard.uptime_s),
+            self._column(
+                "shares_accepted_total", "Accepted shares, the machine's own counter.", heard.accepted, _COUNTER
+            ),
+            self._column(
+                "shares_rejected_total", "Rejected shares, the machine's own counter.", heard.rejected, _COUNTER
+            ),
+            self._column(
+                "hardware_errors_total", "Hardware errors, the machine's own counter.", heard.hardware_errors, _COUNTER
+            ),
+            self._state_text(now.state),
+            self._parts_text(full),
+        ]
+        return "".join(parts)
+
+    def _column(self, name: str, meaning: str, values: Floats, kind: str = _GAUGE) -> str:
+        return column(f"hashwatt_machine_{name}", kind, meaning, self._sets, np.asarray(values, np.float64))
+
+    def _rows(self, name: str, meaning: str, values: Floats, sets: list[str]) -> str:
+        return column(f"hashwatt_machine_{name}", _GAUGE, meaning, sets, values)
+
+    def _state_text(self, state: Floats) -> str:
+        """The state that a machine is in, as one sample of 1: a machine has one series per state that it was in."""
+        samples = ((self._states[int(code)][row], 1.0) for row, code in enumerate(state.tolist()))
+        return rows("hashwatt_machine_state", _GAUGE, "1 for the state that the machine is in.", samples)
+
+    def _parts_text(self, full: Mapping[int, Reading]) -> str:
+        """Boards and fans, from the last full readings."""
+        boards, chips, fans, rates = [], [], [], []
+        for row, reading in full.items():
+            stem = self._sets[row][:-1]
+            for index, board in enumerate(reading.boards):
+                label = f'{stem},board="{index}"}}'
+                if board.board_c is not None:
+                    boards.append((label, board.board_c))
+                if board.chip_c is not None:
+                    chips.append((label, board.chip_c))
+                if board.hashrate_ths is not None:
+                    rates.append((label, board.hashrate_ths))
+            fans += [(f'{stem},fan="{index}"}}', float(rpm)) for index, rpm in enumerate(reading.fans_rpm)]
+        return (
+            rows("hashwatt_board_temperature_celsius", _GAUGE, "A hash board, at the last full reading.", boards)
+            + rows(
+                "hashwatt_board_chip_temperature_celsius",
+                _GAUGE,
+                "A board's hottest chip, at the last full reading.",
+                chips,
+            )
+            + rows("hashwatt_board_hashrate_terahashes_per_second", _GAUGE, "A board, at the last full reading.", rates)
+            + rows("hashwatt_fan_speed_rpm", _GAUGE, "A fan, at the last full reading.", fans)
+        )
+
+
+def _if_heard(values: Floats, heard_s: Floats) -> Floats:
+    return np.where(np.isfinite(heard_s), values, np.nan)

@@ -1,0 +1,104 @@
+"""`/metrics` over HTTP: the last record, in Prometheus' text format.
+
+A record is rendered at most once, when it is asked for, in a thread beside the loop; a scrape between two ticks gets the same
+text. The small families go through the library's registry, the per-machine ones through `exposition`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from controllers.publish.machine_families import MachineFamilies
+from controllers.publish.settings import MetricsSettings
+from controllers.publish.site_families import SiteFamilies
+from policies.record import Record
+from policies.site_sums import site_sums
+from policies.tick import Judgment
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_CLOSE_S = 2.0
+
+
+class MetricsServer:
+    """Serves `/metrics` of one site.
+
+    Args:
+        settings: where to listen.
+        judgment: the site's.
+        internals: the daemon's own counts, asked for at each scrape.
+    """
+
+    def __init__(
+        self, settings: MetricsSettings, judgment: Judgment, internals: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        from prometheus_client import CollectorRegistry
+
+        self._settings, self._judgment, self._internals = settings, judgment, internals
+        self._registry = CollectorRegistry()
+        self._site = SiteFamilies()
+        self._registry.register(self._site)
+        self._machines = MachineFamilies(judgment)
+        self._last: Record | None = None
+        self._rendered: tuple[int, bytes] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self.port: int | None = None
+        """Where it listens, once it does."""
+
+    def show(self, record: Record) -> None:
+        """Remember the record that the next scrape renders."""
+        self._last = record
+
+    async def run(self) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        from aiohttp import web
+
+        app = web.Application()
+        app.router.add_get("/metrics", self._scrape)
+        app.router.add_get("/", self._front)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._settings.host, self._settings.port).start()
+            self.port = int(runner.addresses[0][1])
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+
+    async def _front(self, _request: web.Request) -> web.Response:
+        from aiohttp import web
+
+        return web.Response(text="hashwatt: see /metrics\n")
+
+    async def _scrape(self, _request: web.Request) -> web.Response:
+        from aiohttp import web
+
+        if self._last is None:
+            return web.Response(status=503, text="no tick yet\n")
+        return web.Response(body=await self.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def text(self) -> bytes:
+        """The exposition of the last record."""
+        async with self._one_at_a_time:
+            record = self._last
+            assert record is not None
+            if self._rendered is None or self._rendered[0] != record.number:
+                internals = dict(self._internals())
+                internals["events"] = dict(internals.get("events", {}))
+                full = dict(internals.pop("full", {}))
+                self._rendered = (record.number, await asyncio.to_thread(self._render, record, internals, full))
+            return self._rendered[1]
+
+    def _render(self, record: Record, internals: Mapping[str, Any], full: Mapping[int, Any]) -> bytes:
+        from prometheus_client import generate_latest
+
+        self._site.sums, self._site.internals = site_sums(self._judgment, record), internals
+        return generate_latest(self._registry) + self._machines.text(record, full).encode()
