@@ -7,19 +7,19 @@ rate that it states; its shares are counted by physics and do not lie.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from fleet.columns import Floats
+from fleet.units import SECONDS_PER_DAY
 from simulators.physics import BOARDS, FANS, Physics
 
 WINDOWS_S = (60.0, 300.0, 900.0, 1800.0)
 JITTER_TAU_S, JITTER = 5.0, 0.008
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
+class Telemetry(NamedTuple):
     """One machine's own view at `at_s`.
 
     Rates in TH/s; `rate_ths` is now, then averages of 1, 5, 15, 30 min and the run.
@@ -68,6 +68,8 @@ class Instruments:
         self._draws = np.random.default_rng([seed, 4])
         self._averages: Floats = np.repeat(physics.hashrate_ths[:, None], len(WINDOWS_S), axis=1)
         self._jitter: Floats = self._draws.normal(0.0, 1.0, n)
+        self._table: Floats = np.empty((n, 0))
+        self._version = -1
         self._seen_th: Floats = physics.hashes_th.copy()
         self._seen_s = physics.at_s
         self._power_gain: Floats = np.exp(rng.normal(0.0, 0.01, n))
@@ -93,45 +95,60 @@ class Instruments:
     def telemetry(self, row: int) -> Telemetry:
         """What machine `row` would say of itself now."""
         physics = self.physics
-        claims = float(self.claims[row])
-        elapsed_s = max(0.0, physics.at_s - float(physics.process_s[row]))
-        run_th = float(physics.process_th[row]) * claims
-        minute, five, quarter, half = (self._averages[row] * claims).tolist()
-        error_c = float(
-            physics.sensor_c[row] + physics.drift_c_per_day[row] * ((physics.at_s - physics.began_s) / 86_400)
-        )
-        offsets = self._board_offset_c[row].tolist()
-        chip_c, board_c = float(physics.chip_c[row]) + error_c, float(physics.board_c[row]) + error_c
-        speed = float(physics.fan_speed[row])
-        rpm = (self._rpm[row] * (speed * physics.fan_alive[row])).tolist()
-        working = physics.board_share[row] * physics.board_alive[row]
-        total = float(working.sum()) or 1.0
+        if self._version != physics.version:
+            self._table, self._version = self._tabled(), physics.version
+        (
+            (process_s, mode, state, rate_ths, minute, five, quarter, half, run_th, power_w),
+            (error_c, chip_c, board_c, spread_c, one_c, two_c, three_c, one, two, three),
+            (speed, *rpm),
+            (accepted, rejected, stale, errors, difficulty),
+        ) = (values := self._table[row].tolist())[:10], values[10:20], values[20:25], values[25:]
         target = int(physics.target[row])
+        elapsed_s = max(0.0, physics.at_s - process_s)
+        chip_c, board_c = chip_c + error_c, board_c + error_c
+        total = one + two + three or 1.0
         return Telemetry(
             at_s=physics.at_s,
             elapsed_s=elapsed_s,
-            mode=int(physics.mode[row]),
+            mode=int(mode),
             target=target,
-            state=int(physics.state_of(row)),
-            rate_ths=float(physics.hashrate_ths[row]) * claims * (1.0 + JITTER * float(self._jitter[row])),
+            state=int(state),
+            rate_ths=rate_ths,
             rate_1m_ths=minute,
             rate_5m_ths=five,
             rate_15m_ths=quarter,
             rate_30m_ths=half,
             rate_av_ths=run_th / elapsed_s if elapsed_s > 1.0 else 0.0,
             ideal_ths=float(physics.roster.modes.hashrate_ths[row, target]),
-            power_w=float(physics.power_w[row]) * float(self._power_gain[row]),
+            power_w=power_w,
             ambient_c=self.ambient_c,
-            chip_c=tuple(chip_c + offset for offset in offsets),
-            chip_spread_c=float(self._chip_spread_c[row]),
-            board_c=tuple(board_c + offset for offset in offsets),
-            board_rate=tuple((working / total).tolist()),
+            chip_c=(chip_c + one_c, chip_c + two_c, chip_c + three_c),
+            chip_spread_c=spread_c,
+            board_c=(board_c + one_c, board_c + two_c, board_c + three_c),
+            board_rate=(one / total, two / total, three / total),
             fans_rpm=tuple(int(value // 60) * 60 for value in rpm[: int(physics.fans[row])]),
             fan_speed=speed,
-            accepted=int(physics.accepted[row]),
-            rejected=int(physics.rejected[row]),
-            stale=int(physics.stale[row]),
-            errors=int(physics.errors[row]),
+            accepted=int(accepted),
+            rejected=int(rejected),
+            stale=int(stale),
+            errors=int(errors),
             run_th=run_th,
-            share_difficulty=float(physics.share_difficulty[row]),
+            share_difficulty=difficulty,
+        )
+
+    def _tabled(self) -> Floats:
+        """table[n, 30]: every gauge of every machine but its target, in the order in which `telemetry` takes them apart."""
+        physics, claims = self.physics, self.claims
+        drift_c = physics.drift_c_per_day * ((physics.at_s - physics.began_s) / SECONDS_PER_DAY)
+        return np.column_stack(
+            [
+                *(physics.process_s, physics.mode, physics.state),
+                physics.hashrate_ths * claims * (1.0 + JITTER * self._jitter),
+                self._averages * claims[:, None],
+                *(physics.process_th * claims, physics.power_w * self._power_gain),
+                *(physics.sensor_c + drift_c, physics.chip_c, physics.board_c, self._chip_spread_c),
+                *(self._board_offset_c, physics.board_share * physics.board_alive),
+                *(physics.fan_speed, self._rpm * (physics.fan_speed[:, None] * physics.fan_alive)),
+                *(physics.accepted, physics.rejected, physics.stale, physics.errors, physics.share_difficulty),
+            ]
         )

@@ -115,6 +115,8 @@ class Physics:
         n = len(roster)
         self.roster, self.spread, self.at_s, self.counting = roster, spread, at_s, counting
         self.ambient_c = ambient_c
+        self.version = 0
+        """Grows with everything that changes a column other than `target` and `takes_s`."""
         self.behaviour = behaviour or Behaviour.live(roster, rng)
         self._rows = np.arange(n)
         self.fans: Ints = np.full(n, FANS, np.int64) if fans is None else fans
@@ -214,6 +216,7 @@ class Physics:
         """The mining process of `rows` starts anew (a firmware does that on a write of its configuration)."""
         rows = np.asarray(rows, np.int64)
         self.step(at_s)
+        self.version += 1
         rows = rows[(self.mode[rows] != SLEEP) & (self.takes_s[rows] == NEVER_S)]
         self._begin(rows, np.full(len(rows), at_s))
 
@@ -221,6 +224,7 @@ class Physics:
         """`rows` go dark, come back after their boot time, and take up the mode that was asked of them last."""
         rows = np.asarray(rows, np.int64)
         self.step(at_s)
+        self.version += 1
         self.dark_until_s[rows] = at_s + self.behaviour.boot_s[rows]
         self.mode[rows] = SLEEP
         self.takes_s[rows] = np.where(self.target[rows] == SLEEP, NEVER_S, self.dark_until_s[rows])
@@ -228,6 +232,7 @@ class Physics:
 
     def begin_asleep(self, rows: Ints) -> None:
         """Before time begins: `rows` are asleep, and have been."""
+        self.version += 1
         self.mode[rows] = self.target[rows] = SLEEP
         self.power_w[rows] = self.true_power_w[rows, SLEEP]
         self.hashrate_ths[rows] = 0.0
@@ -235,11 +240,13 @@ class Physics:
 
     def fail_board(self, row: int, board: int) -> None:
         """One board dies now."""
+        self.version += 1
         self.board_alive[row, board] = False
         self._count_parts()
 
     def fail_fan(self, row: int, fan: int) -> None:
         """One fan dies now."""
+        self.version += 1
         self.fan_alive[row, fan] = False
         self._count_parts()
 
@@ -252,6 +259,7 @@ class Physics:
         """
         if until_s <= self.at_s:
             return
+        self.version += 1
         ambient_c = self.ambient_c = self.ambient_c if ambient_c is None else ambient_c
         turning = np.flatnonzero(self.takes_s <= until_s)
         if turning.size:
@@ -370,18 +378,6 @@ class Physics:
         state = np.where(self.tripped | (self.alive <= 0.0), int(State.FAULTED), state)
         state = np.where(self.mode == SLEEP, int(State.SLEEPING), state)
         return np.where(self.at_s < self.dark_until_s, int(State.UNKNOWN), state).astype(np.int16)
-
-    def state_of(self, row: int) -> State:
-        """What one machine is doing: `state` without the columns."""
-        if self.at_s < self.dark_until_s[row]:
-            return State.UNKNOWN
-        if self.mode[row] == SLEEP:
-            return State.SLEEPING
-        if self.tripped[row] or self.alive[row] <= 0.0:
-            return State.FAULTED
-        pace = self.behaviour
-        full_s = self.woke_s[row] + pace.start_s[row] + max(pace.warm_s[row], pace.ramp_s[row])
-        return State.STARTING if self.at_s < full_s else State.HASHING
 
     def truth(self) -> Truth:
         """Copies of what is true now."""
