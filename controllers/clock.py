@@ -19,7 +19,10 @@ def wall_s() -> float:
 
 
 class Clock:
-    """UTC seconds, at `speed` seconds per real second from `start_s` on (the wall clock's own where it is None)."""
+    """UTC seconds, at `speed` seconds per real second from `start_s` on (the wall clock's own where it is None).
+
+    It runs with the event loop in which it was made (the host's monotonic time outside of one).
+    """
 
     def __init__(self, speed: float = 1.0, start_s: float | None = None) -> None:
         if speed <= 0:
@@ -27,11 +30,15 @@ class Clock:
         self.speed = speed
         self.simulated = start_s is not None or speed != 1.0
         self._anchor_s = time.time() if start_s is None else start_s
-        self._anchor_real_s = time.monotonic()
+        try:
+            self._real_s = asyncio.get_running_loop().time
+        except RuntimeError:
+            self._real_s = time.monotonic
+        self._anchor_real_s = self._real_s()
 
     def now(self) -> float:
         """UTC seconds."""
-        return self._anchor_s + (time.monotonic() - self._anchor_real_s) * self.speed
+        return self._anchor_s + (self._real_s() - self._anchor_real_s) * self.speed
 
     async def sleep(self, seconds: float) -> None:
         """Return when so many of this clock's seconds have passed."""

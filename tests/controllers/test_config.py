@@ -50,7 +50,7 @@ def test_a_good_file_resolves() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("tariff", 'tarif = 1\ntariff'), "tarif: unknown key"),
+        (("tariff", "tarif = 1\ntariff"), "tarif: unknown key"),
         (("usd_mwh = 62", "usd_mwh = 62, colour = 1"), "tariff.fixed.colour: unknown key"),
         (("usd_mwh = 62", "usd_mwh = 1e9"), "tariff.fixed.usd_mwh: is 1000000000.0, expected less than or equal to 20000"),
         (("usd_mwh = 62", "usd_mwh = nan"), "tariff.fixed.usd_mwh: is nan"),
@@ -61,8 +61,8 @@ def test_a_good_file_resolves() -> None:
         (('dialect = "luxos"', 'dialect = "lux"'), "dialect 'lux' is not known, expected one of"),
         (('model = "Antminer S19k Pro"', 'model = "Antminer S99"'), "no nameplate for model 'Antminer S99'"),
         (('"feeder-a" = 6.5', '"feeder-b" = 6.5'), "caps_kw.feeder-b: no machine stands there"),
-        (("[[machines]]\nid = \"m1\"", "[control]\nlive = ['hall']\n[[machines]]\nid = \"m1\""), "control.live is 'hall'"),
-        (("[[machines]]\nid = \"m1\"", "[pace]\nramp_up_kw_min = 1\n[[machines]]\nid = \"m1\""), "pace.ramp_up_kw_min is 1.0"),
+        (('[[machines]]\nid = "m1"', "[control]\nlive = ['hall']\n[[machines]]\nid = \"m1\""), "control.live is 'hall'"),
+        (('[[machines]]\nid = "m1"', '[pace]\nramp_up_kw_min = 1\n[[machines]]\nid = "m1"'), "pace.ramp_up_kw_min is 1.0"),
         (('place = "feeder-a/rack-2"', 'place = "feeder-a/rack-2"\ncredentials = "x"'), "credentials is 'x'"),
         (('name = "garage"', 'name = "gar age"'), "name: is 'gar age'"),
         (('host = "127.0.0.12"', ""), "machines[1].host: missing"),
