@@ -35,9 +35,7 @@ def losses_of(relaxed: Relaxed) -> Losses:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(
-    ("work", "states", "cut"), [(15_000, 300, True), (40_000, 60, True), (60_000_000, 20_000, False)]
-)
+@pytest.mark.parametrize(("work", "states"), [(15_000, 300), (10_000_000, 2_000)])
 def test_a_search_says_what_its_choice_loses(seed: int, work: int, states: int) -> None:
     """The choice written down is another than the one that was weighed, or breaks a cap, or a cut search seems whole."""
     relaxed = tight_racks(seed)
