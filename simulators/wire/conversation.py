@@ -16,6 +16,8 @@ from typing_extensions import override
 from simulators.faults import Fault, Mishap
 from simulators.unit import Unit
 
+STUCK_S = 600.0
+"""A machine that hangs or takes its time keeps the connection for so long at most."""
 SPLIT_PAUSE_S = 0.02
 TRICKLE_PAUSE_S = 1.0
 FLOOD_BYTES, FLOOD_PIECE = 2**31 - 1, b"0" * 65_536
@@ -47,7 +49,7 @@ class Conversation(asyncio.Protocol, ABC):
             self.transport.abort()
             return
         self.unit.lines.add(self.transport)
-        self._idle = asyncio.get_running_loop().call_later(self.IDLE_S, self.transport.abort)
+        self._wait(self.IDLE_S)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,6 +87,7 @@ class Conversation(asyncio.Protocol, ABC):
 
     def answer(self, make: Callable[[], bytes], refuse: Callable[[], bytes], *, write: bool, close: bool) -> None:
         """Send what `make` gives (it also does what was asked), or what the machine's fault makes of it."""
+        self._wait(self.IDLE_S)
         mishap = self.unit.mishap(write=write)
         if mishap is None:
             self._send(make(), close=close)
@@ -97,6 +100,7 @@ class Conversation(asyncio.Protocol, ABC):
                 self.transport.abort()
             case Fault.HANG:
                 self.busy = True
+                self._wait(STUCK_S)
             case Fault.REBOOT:
                 self.unit.reboot()
                 self.transport.abort()
@@ -130,8 +134,15 @@ class Conversation(asyncio.Protocol, ABC):
         if close:
             self.transport.close()
 
+    def _wait(self, seconds: float) -> None:
+        """Give the other side so long (real time) from now until the next whole request."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+
     def _later(self, work: asyncio._CoroutineLike[None]) -> None:
         self.busy = True
+        self._wait(STUCK_S)
         self._late = asyncio.get_running_loop().create_task(work)
 
     async def _in_pieces(self, payload: bytes, *, close: bool) -> None:

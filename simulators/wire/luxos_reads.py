@@ -16,18 +16,11 @@ from fleet.reading import State
 from simulators.instruments import Telemetry
 from simulators.unit import PoolSlot, Unit
 from simulators.wire.cgminer import GHS_PER_THS, MHS_PER_THS, CgminerConversation, Reply, chains, clock_text
-from simulators.wire.luxos_state import LuxosState, frequency_mhz
+from simulators.wire.luxos_state import CONNECTORS, POSITIONS, LuxosState, frequency_mhz
 
 VERSION = "2025.4.8.220305"
 BUILD = f"{VERSION}-57b389c7"
 COMPILED = "Tue Apr  8 22:05:35 UTC 2025"
-CONNECTORS = ("J7", "J9", "J8")
-POSITIONS = {
-    "TopLeft": ("Board Exhaust (top)", [0, 0]),
-    "TopRight": ("Board Intake (top)", [0, 1]),
-    "BottomLeft": ("Board Exhaust (bottom)", [1, 0]),
-    "BottomRight": ("Board Intake (bottom)", [1, 1]),
-}
 
 
 class LuxosReads(CgminerConversation):

@@ -1,4 +1,4 @@
-"""What a LuxOS machine keeps besides its unit: the session, the pool it mines on, its switches; and its profiles' clock."""
+"""What a LuxOS machine keeps besides its unit (session, pool, switches), and what is fixed: its sensors and clocks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from fleet.machine import SLEEP, Mode
 from simulators.unit import Unit
 
 SESSION_S = 60.0
+CONNECTORS = ("J7", "J9", "J8")
+POSITIONS = {
+    "TopLeft": ("Board Exhaust (top)", [0, 0]),
+    "TopRight": ("Board Intake (top)", [0, 1]),
+    "BottomLeft": ("Board Exhaust (bottom)", [1, 0]),
+    "BottomRight": ("Board Intake (bottom)", [1, 1]),
+}
 
 
 class LuxosState:

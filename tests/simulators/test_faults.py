@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -108,6 +109,25 @@ def test_each_fault_on_each_wire(
     assert (parsed(got) is not None) is readable
     assert (took > 1.0) is slow
     assert (got[:25] == sound[:25]) is (fault in BEGINS_WELL[dialect])
+
+
+def test_a_hung_machine_hangs_for_minutes(machine: Make) -> None:
+    """If this fails, a client without a deadline of its own gets away with it."""
+    one = machine(LUXOS)
+
+    async def run() -> float:
+        plan = FaultPlan(schedule=(Scheduled(one.id, Fault.HANG),))
+        async with World(Roster.of([one]), 5, ScaledClock(START_S), faults=plan):
+            reader, writer = await asyncio.open_connection(one.host, 4028)
+            writer.write(b'{"command":"summary"}')
+            began = asyncio.get_running_loop().time()
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+            return asyncio.get_running_loop().time() - began
+
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        assert 120 < runner.run(run()) < 1_000
 
 
 def test_a_liar_confirms_and_does_nothing(machine: Make) -> None:

@@ -393,10 +393,13 @@ def test_a_whatsminer_line_stays_open(machine: Make) -> None:
             line.writer.write(piece)
             await asyncio.sleep(0.1)
         said.append(list((await line.answer())["msg"]))
+        for _again in range(5):
+            await asyncio.sleep(20)
+            said.append((await line.ask("get.miner.setting"))["code"])
         line.writer.close()
         return said
 
-    assert alone(one, ask) == [0, ["edevs", "pools"], ["network"]]
+    assert alone(one, ask) == [0, ["edevs", "pools"], ["network"], 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
