@@ -97,12 +97,11 @@ class Instruments:
         physics = self.physics
         if self._version != physics.version:
             self._table, self._version = self._tabled(), physics.version
-        (
-            (process_s, mode, state, rate_ths, minute, five, quarter, half, run_th, power_w),
-            (error_c, chip_c, board_c, spread_c, one_c, two_c, three_c, one, two, three),
-            (speed, *rpm),
-            (accepted, rejected, stale, errors, difficulty),
-        ) = (values := self._table[row].tolist())[:10], values[10:20], values[20:25], values[25:]
+        gauges = self._table[row].tolist()
+        process_s, mode, state, rate_ths, minute, five, quarter, half, run_th, power_w = gauges[:10]
+        error_c, chip_c, board_c, spread_c, one_c, two_c, three_c, one, two, three = gauges[10:20]
+        speed, *rpm = gauges[20:25]
+        accepted, rejected, stale, errors, difficulty = gauges[25:]
         target = int(physics.target[row])
         elapsed_s = max(0.0, physics.at_s - process_s)
         chip_c, board_c = chip_c + error_c, board_c + error_c
