@@ -2,17 +2,19 @@
 
 Pure and level-triggered: it compares what each machine shows now with what we believed and asked for. A mode that we
 asked for and now see is done; one that we see without having asked is somebody else's hand, unless the machine rebooted;
-a command without an answer in the machine's own time has failed, and the machine counts at its worst case until it says otherwise.
+a command without an answer in the machine's own time has failed, and the machine counts at its worst until it says more.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from fleet.columns import UNKNOWN, Bools, Codes, Floats
+from fleet.columns import OFF_LADDER, UNKNOWN, Bools, Codes, Floats
 from fleet.command import OutcomeKind
 from fleet.machine import SLEEP, Roster
 from fleet.reading import State
@@ -21,7 +23,9 @@ from fleet.snapshot import Snapshot
 from fleet.view import View
 
 _SMOOTHING = 0.2
-_SCALE_LEAST, _SCALE_MOST = 0.5, 1.5
+_SCALES = (0.5, 1.5)
+_REBOOT_S = 30.0
+"""Uptime that is shorter than it should be by so much is another boot's; less is the clocks' difference."""
 
 
 class Beliefs(Settings):
@@ -33,7 +37,7 @@ class Beliefs(Settings):
     """Wait after a failed command; doubles with each further failure."""
     back_off_most_s: Seconds = 1800
     """The longest such wait."""
-    quarantine_after: int = 5
+    quarantine_after: Annotated[int, Field(ge=1, le=1_000)] = 5
     """So many failures in a row, and the machine is left alone until it is released or `quarantine_s` is over."""
     quarantine_s: Seconds = 14_400
     """How long a quarantine lasts."""
@@ -48,48 +52,40 @@ def estimate(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -
     heard, at_s = snapshot.heard, snapshot.at_s
     heard_s = np.fmax(heard.at_s, view.heard_s)
     fresh = heard_s > view.heard_s
-    known = fresh & (heard.mode != UNKNOWN)
-    mode = np.where(known, heard.mode, view.mode)
-    state = np.where(fresh, heard.state, view.state)
+    looked = view.looked | ~np.isnan(heard.asked_s)
     pending = view.wanted != UNKNOWN
+    if not (fresh.any() or pending.any() or (view.doubt != UNKNOWN).any()):
+        older = replace(view, at_s=at_s, looked=looked)
+        return replace(older, worst_w=_worst_w(older, snapshot, roster, beliefs))
+    mode = _mode(view, snapshot, fresh)
+    known = fresh & (mode != UNKNOWN) & ~_contradicts(snapshot, fresh)
     done = pending & known & (mode == view.wanted) & (heard_s > view.sent_s)
-    failed = _failed(view, snapshot, roster, beliefs, pending & ~done)
+    withheld, failed = _unanswered(view, snapshot, roster, beliefs, pending & ~done)
     failures = np.where(done, 0, view.failures + failed).astype(np.int16)
-    retry_s = view.retry_s
-    if failed.any():
-        retry_s = np.where(failed, at_s + back_off(failures, beliefs), retry_s)
-    doubt = _doubt(view, heard_s, failed | done, done, known)
     changed = known & (mode != view.mode) & (view.mode != UNKNOWN)
-    # A reboot brings a machine back in whatever its firmware prefers: its doing, nobody's hand.
-    rebooted = fresh & (heard.uptime_s < view.uptime_s - 1.0)
-    strange = changed & ~done & ~rebooted & (mode != view.doubt) & (mode != view.wanted)
-    changed_s = np.where(changed | (known & (view.mode == UNKNOWN)), heard_s, view.changed_s)
+    strange = changed & ~done & ~_rebooted(view, snapshot, heard_s, known & (mode > SLEEP)) & ~_on_its_way(view, mode)
     # A machine that is asleep but not by us was put there by somebody, or was found so at the first look.
-    asleep_why = np.where(known & (mode != SLEEP), UNKNOWN, view.asleep_why).astype(np.int16)
-    asleep_why = np.where(view.wanted == SLEEP, view.asleep_why, asleep_why).astype(np.int16)
-    power_scale, rate_scale = _scales(view, snapshot, roster, mode, state, fresh)
-    resolved = failed | done
-    return replace(
+    ours = (view.wanted == SLEEP) | (view.doubt == SLEEP) | ~known | (mode == SLEEP)
+    believed = replace(
         view,
         at_s=at_s,
-        mode=mode.astype(np.int16),
-        state=state.astype(np.int16),
+        mode=mode,
+        state=np.where(fresh, heard.state, view.state),
         heard_s=heard_s,
-        changed_s=changed_s,
-        looked=view.looked | ~np.isnan(heard.asked_s),
-        uptime_s=np.where(fresh & ~np.isnan(heard.uptime_s), heard.uptime_s, view.uptime_s),
-        wanted=np.where(resolved, UNKNOWN, view.wanted).astype(np.int16),
-        doubt=doubt,
+        changed_s=np.where(changed | (known & (view.mode == UNKNOWN)), heard_s, view.changed_s),
+        looked=looked,
+        uptime_s=_uptime_s(view, snapshot, heard_s, fresh, known),
+        wanted=np.where(withheld | failed | done, np.int16(UNKNOWN), view.wanted),
+        doubt=_doubt(view, roster, beliefs, failed, known, mode, heard_s),
         failures=failures,
-        retry_s=retry_s,
+        retry_s=np.where(failed, at_s + back_off(failures, beliefs), view.retry_s) if failed.any() else view.retry_s,
         hand_s=np.where(strange, heard_s, view.hand_s),
         fault_s=np.where(fresh & (heard.state == State.FAULTED), heard_s, view.fault_s),
-        asleep_why=asleep_why,
-        regret_usd=np.where(changed & ((mode == SLEEP) != (view.mode == SLEEP)), 0.0, view.regret_usd),
-        power_scale=power_scale,
-        rate_scale=rate_scale,
-        worst_w=_worst_w(view, snapshot, roster, beliefs, mode, heard_s, resolved, doubt, power_scale),
+        asleep_why=np.where(ours, view.asleep_why, np.int16(UNKNOWN)),
     )
+    power_scale, rate_scale = _scales(believed, snapshot, roster, fresh)
+    believed = replace(believed, power_scale=power_scale, rate_scale=rate_scale)
+    return replace(believed, worst_w=_worst_w(believed, snapshot, roster, beliefs))
 
 
 def back_off(failures: Codes, beliefs: Beliefs) -> Floats:
@@ -100,68 +96,115 @@ def back_off(failures: Codes, beliefs: Beliefs) -> Floats:
 
 def silent(view: View, beliefs: Beliefs) -> Bools:
     """silent[n]: no reading for longer than the site file allows, or never one."""
-    return view.at_s - view.heard_s > beliefs.silent_after_s
+    return view.heard_s < view.at_s - beliefs.silent_after_s
 
 
-def _failed(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs, waiting: Bools) -> Bools:
-    """failed[n]: a pending command that was refused, lost, not confirmed, or never heard of again."""
+def _contradicts(snapshot: Snapshot, fresh: Bools) -> Bools:
+    """Readings whose set mode and whose state do not agree: told to sleep and still hashing, told to run and asleep."""
+    mode, state = snapshot.heard.mode, snapshot.heard.state
+    contradicts: Bools = fresh & (
+        ((mode == SLEEP) & (state == State.HASHING)) | ((mode > SLEEP) & (state == State.SLEEPING))
+    )
+    return contradicts
+
+
+def _mode(view: View, snapshot: Snapshot, fresh: Bools) -> Codes:
+    """Where each machine is: as its readings show, once what it is told and what it does agree.
+
+    Until then the last belief stands; without one, it is somewhere off its ladder.
+    """
+    heard = snapshot.heard
+    contradicts = _contradicts(snapshot, fresh)
+    mode = np.where(fresh & (heard.mode != UNKNOWN) & ~contradicts, heard.mode, view.mode)
+    return np.where(contradicts & (mode == UNKNOWN), np.int16(OFF_LADDER), mode).astype(np.int16, copy=False)
+
+
+def _rebooted(view: View, snapshot: Snapshot, heard_s: Floats, shown: Bools) -> Bools:
+    """A reboot brings a machine back awake, in whatever its firmware prefers: its own doing, nobody's hand."""
+    uptime_s = snapshot.heard.uptime_s
+    passed_s = np.subtract(heard_s, view.heard_s, out=np.zeros(len(view)), where=shown & np.isfinite(view.heard_s))
+    rebooted: Bools = shown & (uptime_s < view.uptime_s + passed_s - _REBOOT_S)
+    return rebooted
+
+
+def _uptime_s(view: View, snapshot: Snapshot, heard_s: Floats, fresh: Bools, known: Bools) -> Floats:
+    """Uptime when a mode was last shown, aged since: so that a reboot is still one when the mode is shown only later."""
+    said = snapshot.heard.uptime_s
+    passed_s = np.subtract(heard_s, view.heard_s, out=np.zeros(len(view)), where=fresh & np.isfinite(view.heard_s))
+    return np.where(known & ~np.isnan(said), said, view.uptime_s + passed_s)
+
+
+def _on_its_way(view: View, mode: Codes) -> Bools:
+    """Where our last command may have brought it: the mode asked for, or while it wakes any mode before that."""
+    asked = np.where(view.wanted != UNKNOWN, view.wanted, view.doubt)
+    waking = (view.mode == SLEEP) & (mode > SLEEP) & (asked > SLEEP)
+    going: Bools = (asked != UNKNOWN) & ((mode == asked) | waking)
+    return going
+
+
+def _unanswered(
+    view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs, waiting: Bools
+) -> tuple[Bools, Bools]:
+    """(withheld[n], failed[n]): pending commands that were never sent; and those refused, lost, or never heard of again."""
     overdue: Bools = snapshot.at_s > view.sent_s + roster.confirm_s + beliefs.confirm_slack_s
     outcomes = snapshot.outcomes
+    withheld = np.zeros(len(view), np.bool_)
     if len(outcomes):
-        bad = (outcomes.kind != OutcomeKind.DONE) & (view.wanted[outcomes.machine] == outcomes.mode)
-        bad &= outcomes.at_s >= view.sent_s[outcomes.machine]
+        row = outcomes.machine
+        # An outcome that this snapshot brought cannot be that of a command sent on this very snapshot.
+        ours = (view.wanted[row] == outcomes.mode) & (outcomes.at_s >= view.sent_s[row])
+        ours &= snapshot.at_s > view.sent_s[row]
+        withheld[row[ours & (outcomes.kind == OutcomeKind.WITHHELD)]] = True
         overdue = overdue.copy()
-        overdue[outcomes.machine[bad]] = True
-    return waiting & overdue
+        bad = (outcomes.kind != OutcomeKind.DONE) & (outcomes.kind != OutcomeKind.WITHHELD)
+        overdue[row[ours & bad]] = True
+    withheld &= waiting
+    return withheld, waiting & overdue & ~withheld
 
 
-def _doubt(view: View, heard_s: Floats, resolved: Bools, done: Bools, known: Bools) -> Codes:
-    """doubt[n]: a command that failed may still take hold, until a later reading shows where the machine is."""
-    cleared = done | (known & ~resolved & (view.wanted == UNKNOWN))
-    doubt = np.where(cleared, UNKNOWN, view.doubt)
-    return np.where(resolved & ~done, view.wanted, doubt).astype(np.int16)
+def _doubt(
+    view: View, roster: Roster, beliefs: Beliefs, failed: Bools, known: Bools, mode: Codes, heard_s: Floats
+) -> Codes:
+    """A failed command may still take hold, until a reading shows it or, after its time, shows that it has not."""
+    late_s = view.sent_s + roster.confirm_s + beliefs.confirm_slack_s
+    cleared = known & ((mode == view.doubt) | (heard_s > late_s))
+    doubt = np.where(cleared & ~failed, np.int16(UNKNOWN), view.doubt)
+    # Of two that are in doubt, the one that draws more.
+    return np.where(failed & ~(known & (heard_s > late_s)), np.maximum(view.wanted, doubt), doubt)
 
 
-def _scales(
-    view: View, snapshot: Snapshot, roster: Roster, mode: Codes, state: Codes, fresh: Bools
-) -> tuple[Floats, Floats]:
-    """Measured over nameplate, smoothed over readings; only of machines that hash on a known operating point."""
+def _scales(view: View, snapshot: Snapshot, roster: Roster, fresh: Bools) -> tuple[Floats, Floats]:
+    """Measured over nameplate, smoothed over readings; only of machines that have settled on a known operating point."""
     heard = snapshot.heard
-    steady = fresh & (mode > SLEEP) & (state == State.HASHING)
+    steady = fresh & (view.mode > SLEEP) & (view.state == State.HASHING) & (view.wanted == UNKNOWN)
     if not steady.any():
         return view.power_scale, view.rate_scale
+    steady &= view.heard_s >= view.changed_s + np.maximum(roster.start_s, roster.confirm_s)
     rows = np.flatnonzero(steady)
-    column = mode[rows]
+    column = view.mode[rows]
     power, rate = np.array(view.power_scale), np.array(view.rate_scale)
     for scale, said, plate in (
         (power, np.where(heard.measured[rows], heard.power_w[rows], np.nan), roster.modes.power_w[rows, column]),
         (rate, heard.hashrate_ths[rows], roster.modes.hashrate_ths[rows, column]),
     ):
-        ratio = np.clip(said / plate, _SCALE_LEAST, _SCALE_MOST)
+        ratio = np.clip(np.divide(said, plate, out=np.full(len(rows), np.nan), where=plate > 0), *_SCALES)
         scale[rows] += np.where(np.isnan(ratio), 0.0, _SMOOTHING * (ratio - scale[rows]))
     return power, rate
 
 
-def _worst_w(
-    view: View,
-    snapshot: Snapshot,
-    roster: Roster,
-    beliefs: Beliefs,
-    mode: Codes,
-    heard_s: Floats,
-    resolved: Bools,
-    doubt: Codes,
-    power_scale: Floats,
-) -> Floats:
+def _worst_w(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -> Floats:
     """worst_w[n]: the most that each machine may draw now, given all that could be true of it."""
-    plate, rows = roster.modes.power_w, np.arange(len(roster))
-    scale = np.maximum(power_scale, 1.0)
-    measured = np.where(snapshot.heard.measured, snapshot.heard.power_w, 0.0)
-    shown = np.fmax(np.where(mode >= 0, plate[rows, np.maximum(mode, 0)] * scale, 0.0), np.where(mode == SLEEP, 0.0, measured))
-    lost = (snapshot.at_s - heard_s > beliefs.silent_after_s) | (mode == UNKNOWN)
-    lost |= (mode < 0) & ~snapshot.heard.measured
-    worst = np.where(lost, roster.worst_w * scale, shown)
-    for asked in (np.where(resolved, UNKNOWN, view.wanted), doubt):
+    plate, rows, mode = roster.modes.power_w, np.arange(len(roster)), view.mode
+    scale = np.maximum(view.power_scale, 1.0)
+    measured = snapshot.heard.measured
+    shown = np.where(mode >= 0, plate[rows, np.maximum(mode, 0)] * scale, 0.0)
+    shown = np.fmax(shown, np.where(measured, snapshot.heard.power_w, 0.0))
+    lost = (silent(view, beliefs)) | (mode == UNKNOWN) | ((mode < 0) & ~measured)
+    # Told to sleep, and nothing says yet that it does.
+    works = (view.state == State.HASHING) | (view.state == State.STARTING)
+    lost |= (snapshot.heard.mode == SLEEP) & works & ~measured
+    worst = np.where(lost, np.fmax(roster.worst_w * scale, shown), shown)
+    for asked in (view.wanted, view.doubt):
         if (asked >= 0).any():
             worst = np.where(asked >= 0, np.maximum(worst, plate[rows, np.maximum(asked, 0)] * scale), worst)
     return worst

@@ -16,11 +16,15 @@ from fleet.machine import Roster
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """allowed[n, k], removed_by[n, k] (an index into `reasons`, -1: not removed), urgent[n] (a safety or emergency wish
-    took the present mode away), and `overruled`: (reason, machine) pairs whose wish would have left nothing.
+    """What is left to choose from, and who took the rest away.
 
-    After dispatch also `target[n]` (the column chosen), `value_usd_h[n, k]` (what each point earns now; NaN when the market
-    is not known), `power_w[n, k]`, `why[n]` (the reason of the target, an index into `reasons`) and `shadow_usd_mwh[m]` (what one more MW of cap would earn at each place).
+    allowed[n, k], removed_by[n, k] (an index into `reasons`, -1: not removed), urgent[n] (a safety or emergency wish
+    took the present mode away), pinned[n] (off its ladder and held there: no command but a stronger wish's), and
+    `overruled`: (reason, machines) whose wish would have left nothing, or had to yield to a cap.
+
+    After dispatch also `target[n]` (the column chosen), `why[n]` (its reason, an index into `reasons`),
+    `value_usd_h[n, k]` (what each point earns now; None when the market is not known), `power_w[n, k]` as calibrated,
+    `shadow_usd_mwh[m]` (what one more MWh of cap would earn at each place) and `overloaded[m]` (the cap cannot be met).
     """
 
     reasons: tuple[str, ...]
@@ -34,6 +38,7 @@ class Choices:
     shadow_usd_mwh: Floats | None = None
     overloaded: Bools | None = None
     why: Codes | None = None
+    pinned: Bools | None = None
 
     def __post_init__(self) -> None:
         """Read-only."""
@@ -50,18 +55,28 @@ class Choices:
             urgent=np.zeros(len(allowed), np.bool_),
         )
 
+    def pin(self, rows: Bools) -> Choices:
+        """Machines off their ladder that are to stay as they are, unless a stronger wish has already narrowed them."""
+        free = (self.removed_by == UNKNOWN).all(axis=1)
+        pinned = rows & free if self.pinned is None else self.pinned | (rows & free)
+        return replace(self, pinned=pinned) if pinned.any() else self
+
     def narrow(self, reason: int, keep: Bools, mode: Codes, *, urgent: bool) -> Choices:
         """The choices left by a wish. `mode[n]` is where each machine is: losing it to an urgent wish makes the row urgent.
 
         Guarantees: the result's `allowed` is a subset of this one's, and no row of it is empty if none was before.
         """
         left = self.allowed & keep
+        if self.pinned is not None:
+            left[self.pinned] = self.allowed[self.pinned]
         empty = ~left.any(axis=1)
         overruled = self.overruled
         if empty.any():
             left[empty] = self.allowed[empty]
             overruled = (*overruled, (reason, np.flatnonzero(empty)))
         removed = self.allowed & ~left
+        if not removed.any():
+            return self if overruled is self.overruled else replace(self, overruled=overruled)
         rows = self.urgent
         if urgent:
             present = np.maximum(mode, 0)

@@ -7,7 +7,9 @@ operating point is worth its hashes less its energy; the average J/TH decides no
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -44,8 +46,11 @@ Number = TypeVar("Number", float, Floats)
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a tick values with: hashprice in USD per PH/s and day (after the pool's fee), power in USD per MWh at the machine
-    (with adders and overhead). None: not known, and `missing` says what."""
+    """What a tick values with.
+
+    Hashprice in USD per PH/s and day, after the pool's fee; power in USD per MWh at the machine, with adders and overhead.
+    None: not known, and `missing` says what.
+    """
 
     hashprice_usd_phs_day: float | None
     power_usd_mwh: float | None
@@ -66,24 +71,32 @@ def hashprice_usd_phs_day(coin_usd: float, difficulty: float, subsidy_and_fees_b
 def market_hashprice(market: Market, at_s: float, economics: Economics) -> tuple[float | None, tuple[str, ...]]:
     """Hashprice before the pool's fee from the freshest signals, or None and the names of what is missing.
 
-    A published hashprice, where the site has one, stands before the formula.
+    A published hashprice, where the site has one, stands before the formula. A signal that is no number, or a price or
+    difficulty of nothing, is missing.
     """
-    published = market.fresh(Quantity.HASHPRICE_USD_PHS_DAY, at_s, economics.coin_max_age_s)
+    published = _fresh(market, Quantity.HASHPRICE_USD_PHS_DAY, at_s, economics.coin_max_age_s)
     if published is not None:
-        return published.value, ()
-    coin = market.fresh(Quantity.COIN_USD, at_s, economics.coin_max_age_s)
-    difficulty = market.fresh(Quantity.DIFFICULTY, at_s, economics.network_max_age_s)
-    height = market.fresh(Quantity.HEIGHT, at_s, economics.network_max_age_s)
-    fees = market.fresh(Quantity.FEES_BTC_BLOCK, at_s, economics.network_max_age_s)
+        return published, ()
+    coin = _fresh(market, Quantity.COIN_USD, at_s, economics.coin_max_age_s)
+    difficulty = _fresh(market, Quantity.DIFFICULTY, at_s, economics.network_max_age_s)
+    height = _fresh(market, Quantity.HEIGHT, at_s, economics.network_max_age_s, least=0.0)
     wanted = {Quantity.COIN_USD: coin, Quantity.DIFFICULTY: difficulty, Quantity.HEIGHT: height}
+    fees: float | None = 0.0
     if economics.payout == "fpps":
+        fees = _fresh(market, Quantity.FEES_BTC_BLOCK, at_s, economics.network_max_age_s, least=0.0)
         wanted[Quantity.FEES_BTC_BLOCK] = fees
-    missing = tuple(quantity.value for quantity, signal in wanted.items() if signal is None)
-    if coin is None or difficulty is None or height is None or missing:
+    missing = tuple(quantity.value for quantity, value in wanted.items() if value is None)
+    if coin is None or difficulty is None or height is None or fees is None:
         return None, missing
-    fees_btc = fees.value if fees is not None and economics.payout == "fpps" else 0.0
-    reward_btc = subsidy_btc(int(height.value)) + fees_btc
-    return hashprice_usd_phs_day(coin.value, difficulty.value, reward_btc), ()
+    return hashprice_usd_phs_day(coin, difficulty, subsidy_btc(int(height)) + fees), ()
+
+
+def _fresh(
+    market: Market, quantity: Quantity, at_s: float, max_age_s: float, least: float = sys.float_info.min
+) -> float | None:
+    """A fresh signal's value, where it is a finite number of at least `least`."""
+    signal = market.fresh(quantity, at_s, max_age_s)
+    return signal.value if signal is not None and least <= signal.value < inf else None
 
 
 def revenue_usd_h(hashrate_ths: Number, hashprice: float) -> Number:

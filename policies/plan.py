@@ -8,15 +8,20 @@ cap above still holds with all machines at their worst case. What does not go no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints
 from fleet.command import Commands
+from fleet.estimate import silent
 from fleet.machine import SLEEP
 from fleet.settings import PowerKilowatts, PowerMegawatts, Seconds, Settings
+from fleet.units import WATTS_PER_MW
 from fleet.view import Move
 from policies.choices import Choices
+from policies.dispatch_relaxed import ROUNDING
 from policies.scene import Scene
 
 _MINUTE_S = 60.0
@@ -49,7 +54,7 @@ class Pace(Settings):
     """Power that may be added in any minute."""
     ramp_down_kw_min: PowerKilowatts | None = None
     """Power that may be shed in any minute, but for safety and emergencies."""
-    starts_per_feeder: int = 25
+    starts_per_feeder: Annotated[int, Field(ge=1, le=100_000)] = 25
     """Machines of one feeder that may start in any `starts_window_s`: inrush trips breakers."""
     starts_window_s: Seconds = 10
     brake_mw: PowerMegawatts | None = None
@@ -70,24 +75,36 @@ class Pace(Settings):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Footing:
-    """What planning stands on beside the scene: `live[n]` (rows under live control), `counts[n]` (rows whose decisions count for
-    caps and pace: the live ones, or all while none is live, so that a dry run shows a whole site), `feeder[n]` (node of the
-    tree whose starts are staggered together), `cap_w[m]` now in force, `emergency[m]` (nodes with an emergency's cap),
-    whether the price signal is `corroborated`, and `whys[n]` (reason code of each row's target)."""
+    """What planning stands on beside the scene.
+
+    `live[n]`: rows under live control. `counts[n]`: rows whose decisions count for caps and pace: the live ones, or all
+    while none is live, so that a dry run shows a whole site. `expected_w[n]`: what each draws once the commands under way
+    are carried out. `forced[n]`: the present point was taken away by a kind stronger than money. `feeder[n]`: the node of
+    the tree whose starts are staggered together. `cap_w[m]` now in force, `emergency[m]`: an emergency's is among them.
+    `corroborated`: do two sources agree on the price? `whys[n]`: reason code of each row's target;
+    `cap_reason` and `money_reason` are those of a cap of the tree and of what earns most.
+    """
 
     live: Bools
     counts: Bools
+    expected_w: Floats
+    forced: Bools
     feeder: Ints
     cap_w: Floats
     emergency: Bools
     corroborated: bool
     whys: Codes
+    cap_reason: int
+    money_reason: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Planned:
-    """Commands to send now, and the move that they make; `held_back` counts rows that wait, by what they wait for, and
-    `waits[n]` says what each waits for (an index into WAITS, -1: nothing; None: no row waits)."""
+    """Commands to send now, and the move that they make.
+
+    `held_back` counts rows that wait, by what they wait for; `waits[n]` says what each waits for (an index into WAITS, -1:
+    nothing; None: no row waits).
+    """
 
     commands: Commands
     move: Move | None
@@ -106,61 +123,83 @@ def plan(scene: Scene, choices: Choices, footing: Footing, pace: Pace) -> Planne
     rows = np.arange(len(roster))
     target_w = roster.modes.power_w[rows, target] * np.maximum(view.power_scale, 1.0)
     # In a dry run the site is the imagined one; beside live rows the others are what they really are.
-    worst_w = np.where(footing.live | ~footing.counts, view.worst_w, _shadow_w(scene))
-    delta_w = target_w - worst_w
-    emergency = _under_emergency(scene, footing, worst_w)
+    worst_w = np.where(footing.live | ~footing.counts, view.worst_w, footing.expected_w)
+    gain, delta_w = _gain(choices, target, standing), target_w - worst_w
     # Already on its way there: asked once is asked. A machine on its way elsewhere is overtaken only in an emergency.
-    asked = view.wanted == target
-    urgent = differs & ~asked & (choices.urgent | emergency) & ((delta_w < 0) | (target == SLEEP))
+    lower = differs & (view.wanted != target) & ((delta_w < 0) | (target == SLEEP))
+    expected_w = footing.expected_w
+    emergency = _shed(scene, footing, gain, expected_w, target_w, lower & ~choices.urgent, footing.emergency)
+    urgent = lower & (choices.urgent | emergency)
     held = _Held(len(roster))
     going = differs & ~urgent & (view.wanted == UNKNOWN)
+    if choices.pinned is not None:
+        going &= ~choices.pinned
     if not view.looked.all():
         going = held.back("first full look", going, np.zeros(len(roster), np.bool_))
     going = held.back("not reachable or not known", going, _commandable(scene, footing))
     going = held.back("back-off", going, view.at_s >= view.retry_s)
-    forced = ~choices.allowed[rows, np.maximum(standing, 0)] | (standing < 0)
-    over = _over_a_cap(scene, footing, worst_w)
-    money = ~forced & ~(over & (delta_w < 0))
+    going = _keep_setpoints(going, standing, target)
+    # What has to go for a cap to hold goes before dwell, ramp and brake.
+    expected_w = np.where(urgent, target_w, expected_w)
+    shed = _shed(scene, footing, gain, expected_w, target_w, going & (delta_w < 0), np.isfinite(footing.cap_w))
+    money = ~footing.forced & ~shed
     going = held.back("dwell", going, ~money | _rested(scene, pace, target))
-    going = _keep_setpoints(going, view.standing, target)
-    # A machine sent to sleep is the surest way down: sheds for a cap go before ramp and brake.
-    shed = going & over & (delta_w < 0)
-    paced = going & ~shed
-    free, paced = paced & ~footing.counts, paced & footing.counts
-    gain = _gain(choices, target, standing)
-    allowed_w = _brake_left(scene, footing, pace)
-    if np.isfinite(allowed_w):
-        paced = held.back("brake", paced, ~money | _within(gain, np.abs(delta_w), paced & money, allowed_w))
-    down, up = paced & (delta_w <= 0), paced & (delta_w > 0)
-    if pace.ramp_down_kw_min is not None:
-        left_w = _left(scene, _MINUTE_S, pace.ramp_down_kw_min * 1e3, "down_w")
-        down = held.back("ramp down", down, _within(gain, -delta_w, down, left_w))
-    if up.any():
-        up = held.back("caps at the worst case", up, _headroom(scene, footing, gain, up, worst_w, delta_w))
-        if pace.ramp_up_kw_min is not None:
-            left_w = _left(scene, _MINUTE_S, pace.ramp_up_kw_min * 1e3, "up_w")
-            up = held.back("ramp up", up, _within(gain, delta_w, up, left_w))
-        up = held.back("stagger", up, _staggered(scene, footing, pace, gain, up & (standing == SLEEP)))
-    send = np.flatnonzero(urgent | shed | down | up | free)
+    paced = _paced(scene, footing, pace, held, going & ~shed & footing.counts, money, gain, delta_w, target)
+    free = going & ~shed & ~footing.counts
+    send = np.flatnonzero(urgent | shed | paced | free)
     if not len(send):
         return Planned(Commands.none(), None, tuple(held.counts), held.waits)
     commands = Commands(
         machine=send,
         mode=target[send].astype(np.int64),
-        why=footing.whys[send],
+        why=np.where(shed & (footing.whys == footing.money_reason), footing.cap_reason, footing.whys)[send],
         urgent=urgent[send],
         live=footing.live[send],
         whys=choices.reasons,
     )
-    starts = np.flatnonzero(up & (standing == SLEEP))
+    moved = np.flatnonzero(paced)
+    starts = moved[standing[moved] == SLEEP]
+    moved_w, rises = delta_w[moved], target[moved] > standing[moved]
     move = Move(
         at_s=view.at_s,
-        up_w=float(delta_w[up].sum()),
-        down_w=float(-delta_w[down].sum()),
-        money_w=float(np.abs(delta_w[money & (down | up)]).sum()),
+        up_w=float(np.maximum(moved_w, 0.0).sum()),
+        down_w=float(np.maximum(-moved_w[~rises], 0.0).sum()),
+        money_w=float(np.abs(moved_w[money[moved]]).sum()),
         starts=np.bincount(footing.feeder[starts], minlength=len(roster.tree.names)),
     )
     return Planned(commands, move, tuple(held.counts), held.waits)
+
+
+def _paced(
+    scene: Scene,
+    footing: Footing,
+    pace: Pace,
+    held: _Held,
+    paced: Bools,
+    money: Bools,
+    gain: Floats,
+    delta_w: Floats,
+    target: Codes,
+) -> Bools:
+    """Those that the brake, the ramps, the caps at the worst case and the stagger let go now."""
+    standing = scene.view.standing
+    if pace.brake_mw is not None and not footing.corroborated:
+        left_w = _left_w(scene, pace.brake_s, pace.brake_mw * WATTS_PER_MW, "money_w")
+        paced = held.back("brake", paced, ~money | _within(gain, np.abs(delta_w), paced & money, left_w))
+    # A machine that may be awake already counts at its power, and a start is a start all the same.
+    rises = (delta_w > 0) | ((standing == SLEEP) & (target != SLEEP))
+    down, up = paced & ~rises, paced & rises
+    if pace.ramp_down_kw_min is not None and down.any():
+        left_w = _left_w(scene, _MINUTE_S, pace.ramp_down_kw_min * 1e3, "down_w")
+        down = held.back("ramp down", down, _within(gain, -delta_w, down, left_w))
+    if up.any():
+        worst_w = np.where(footing.live | ~footing.counts, scene.view.worst_w, footing.expected_w)
+        up = held.back("caps at the worst case", up, _headroom(scene, footing, gain, up, worst_w, delta_w))
+        if pace.ramp_up_kw_min is not None:
+            left_w = _left_w(scene, _MINUTE_S, pace.ramp_up_kw_min * 1e3, "up_w")
+            up = held.back("ramp up", up, _within(gain, np.maximum(delta_w, 0.0), up, left_w))
+        up = held.back("stagger", up, _staggered(scene, footing, pace, gain, up & (standing == SLEEP)))
+    return down | up
 
 
 class _Held:
@@ -183,25 +222,18 @@ class _Held:
         return left
 
 
-def _shadow_w(scene: Scene) -> Floats:
-    """Nameplate of the mode that decisions start from: what a dry run would draw."""
-    standing = scene.view.standing
-    plate = scene.roster.modes.power_w[np.arange(len(standing)), np.maximum(standing, 0)]
-    return np.where(standing >= 0, plate * np.maximum(scene.view.power_scale, 1.0), scene.view.worst_w)
-
-
 def _commandable(scene: Scene, footing: Footing) -> Bools:
     """Rows whose mode is known and that answered lately; a row that only decides in shadow needs a known standing."""
     view = scene.view
-    heard = view.at_s - view.heard_s <= scene.beliefs.silent_after_s
-    return np.where(footing.live, heard & (view.mode != UNKNOWN), view.standing != UNKNOWN)
+    heard = ~silent(view, scene.beliefs) & (view.mode != UNKNOWN)
+    return np.where(footing.live, heard, view.standing != UNKNOWN)
 
 
 def _rested(scene: Scene, pace: Pace, target: Codes) -> Bools:
     """Has it stood long enough for a change for money?"""
     standing = scene.view.standing
     dwell_s = np.where(standing == SLEEP, pace.min_down_s, np.where(target == SLEEP, pace.min_up_s, pace.min_step_s))
-    rested: Bools = scene.view.at_s - scene.view.changed_s >= dwell_s
+    rested: Bools = scene.view.changed_s <= scene.view.at_s - dwell_s
     return rested
 
 
@@ -237,40 +269,34 @@ def _within(gain: Floats, power_w: Floats, asking: Bools, left_w: float) -> Bool
     return may
 
 
-def _left(scene: Scene, window_s: float, most: float, what: str) -> float:
+def _left_w(scene: Scene, window_s: float, most_w: float, what: Literal["up_w", "down_w", "money_w"]) -> float:
     """What is left of an allowance over a sliding window, after the moves in it."""
     at_s = scene.view.at_s
-    return most - sum(getattr(move, what) for move in scene.view.moves if at_s - move.at_s < window_s)
+    gone: float = sum(getattr(move, what) for move in scene.view.moves if at_s - move.at_s < window_s)
+    return max(most_w - gone, 0.0)
 
 
-def _brake_left(scene: Scene, footing: Footing, pace: Pace) -> float:
-    """W that may still move for money on a signal that nothing corroborates."""
-    if pace.brake_mw is None or footing.corroborated:
-        return np.inf
-    return max(_left(scene, pace.brake_s, pace.brake_mw * 1e6, "money_w"), 0.0)
-
-
-def _over_a_cap(scene: Scene, footing: Footing, worst_w: Floats) -> Bools:
-    """over[n]: a place above the machine draws more than its cap, all at their worst."""
+def _shed(
+    scene: Scene, footing: Footing, gain: Floats, expected_w: Floats, target_w: Floats, going: Bools, nodes: Bools
+) -> Bools:
+    """The best of those going down that it takes to bring these places below their caps, once all under way is done."""
     tree, leaf = scene.roster.tree, scene.roster.leaf
-    if not np.isfinite(footing.cap_w).any():
-        return np.zeros(len(leaf), np.bool_)
-    over = tree.totals(leaf, worst_w) > footing.cap_w
-    if not over.any():
-        return np.zeros(len(leaf), np.bool_)
-    above: Bools = (tree.member & over).any(axis=1)[leaf]
-    return above
-
-
-def _under_emergency(scene: Scene, footing: Footing, worst_w: Floats) -> Bools:
-    """rows[n] below a place whose emergency cap is exceeded."""
-    leaf = scene.roster.leaf
-    if not footing.emergency.any():
-        return np.zeros(len(leaf), np.bool_)
-    tree = scene.roster.tree
-    over = footing.emergency & (tree.totals(leaf, worst_w) > footing.cap_w)
-    above: Bools = (tree.member & over).any(axis=1)[leaf]
-    return above
+    shed = np.zeros(len(leaf), np.bool_)
+    if not nodes.any() or not going.any():
+        return shed
+    excess = tree.totals(leaf, np.where(footing.counts, expected_w, scene.view.worst_w))
+    excess -= footing.cap_w * (1.0 + ROUNDING)
+    less_w = expected_w - target_w
+    rows = np.flatnonzero(going & (less_w > 0))
+    rows = _order(gain, rows, less_w)
+    # The deepest places first: what they shed helps those above.
+    for m in np.flatnonzero((excess > 0) & nodes)[::-1]:
+        below = rows[tree.member[leaf[rows], m]]
+        done_w = less_w[below[shed[below]]].sum()
+        more = below[~shed[below]]
+        before_w = np.cumsum(less_w[more]) - less_w[more] + done_w
+        shed[more[before_w < excess[m]]] = True
+    return shed
 
 
 def _headroom(scene: Scene, footing: Footing, gain: Floats, up: Bools, worst_w: Floats, delta_w: Floats) -> Bools:
@@ -280,17 +306,15 @@ def _headroom(scene: Scene, footing: Footing, gain: Floats, up: Bools, worst_w: 
     nodes = np.flatnonzero(np.isfinite(footing.cap_w))
     if not len(nodes):
         return may
-    room = footing.cap_w - tree.totals(leaf, worst_w)
-    asked = tree.totals(leaf, np.where(up, delta_w, 0.0))
+    room = footing.cap_w * (1.0 + ROUNDING) - tree.totals(leaf, worst_w)
+    more_w = np.maximum(delta_w, 0.0)
+    asked = tree.totals(leaf, np.where(up, more_w, 0.0))
     if (asked[nodes] <= room[nodes]).all():
         return may
-    above = [np.flatnonzero(tree.member[m] & np.isfinite(footing.cap_w)) for m in range(len(tree.names))]
-    for row in _order(gain, np.flatnonzero(up), delta_w):
-        path = above[leaf[row]]
-        if (room[path] >= delta_w[row]).all():
-            room[path] -= delta_w[row]
-        else:
-            may[row] = False
+    order = _order(gain, np.flatnonzero(up), delta_w)
+    for m in nodes[::-1]:
+        below = order[tree.member[leaf[order], m] & may[order]]
+        may[below[np.cumsum(more_w[below]) > room[m]]] = False
     return may
 
 

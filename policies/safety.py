@@ -38,7 +38,9 @@ class TooHot(Settings):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if not self.cool_c < self.warm_c < self.hot_c:
-            raise ValueError(f"temperatures are cool {self.cool_c}, warm {self.warm_c}, hot {self.hot_c}: expected them rising")
+            raise ValueError(
+                f"temperatures are cool {self.cool_c}, warm {self.warm_c}, hot {self.hot_c}: expected them rising"
+            )
         return self
 
     def keep(self, scene: Scene) -> Bools | None:
@@ -74,7 +76,7 @@ class Faulted(Settings):
 
     def keep(self, scene: Scene) -> Bools | None:
         """Sleep for those whose last fault is younger than the rest."""
-        resting = scene.view.at_s - scene.view.fault_s < self.rest_s
+        resting = scene.view.fault_s > scene.view.at_s - self.rest_s
         if not resting.any():
             return None
         keep: Bools = ~resting[:, None] | (np.arange(scene.roster.modes.exists.shape[1]) == SLEEP)
@@ -84,7 +86,8 @@ class Faulted(Settings):
 class LongSilent(Settings):
     """A machine that has not answered for long is left where it was last seen.
 
-    It cannot be commanded, so nothing is gained by deciding otherwise; the caps count it at its worst case.
+    It cannot be commanded, so nothing is gained by deciding otherwise for money; the caps count it at its worst case. An
+    order or a safety rule still tries: a machine that does not report may yet obey.
     """
 
     kind: Literal["long-silent"] = "long-silent"
@@ -97,15 +100,15 @@ class LongSilent(Settings):
 
     @property
     def rank(self) -> Kind:
-        """Safety."""
-        return Kind.SAFETY
+        """Money: it stands in the way of nothing else."""
+        return Kind.MONEY
 
     def keep(self, scene: Scene) -> Bools | None:
         """Where it is, for those not heard for `after_s`."""
         view = scene.view
-        gone = (view.at_s - view.heard_s > self.after_s) & (view.mode >= 0)
+        gone = (view.heard_s < view.at_s - self.after_s) & (view.standing >= 0)
         if not gone.any():
             return None
         columns = np.arange(scene.roster.modes.exists.shape[1])
-        keep: Bools = ~gone[:, None] | (columns == view.mode[:, None])
+        keep: Bools = ~gone[:, None] | (columns == view.standing[:, None])
         return keep

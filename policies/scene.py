@@ -44,7 +44,11 @@ class Scene:
 
 
 class Constraint(Protocol):
-    """One reason to turn operating points off."""
+    """One reason to turn operating points off.
+
+    It may have a second method, `stay(scene) -> stay[n] | None`: machines that it wants left exactly as they are. On the
+    ladder that is what `keep` says; for a setpoint off the ladder there is no operating point to keep.
+    """
 
     @property
     def label(self) -> str:

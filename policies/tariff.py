@@ -6,8 +6,9 @@ market's signals alone. A time-of-use table is checked when it is read: every mi
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time
 from functools import cached_property
+from math import isfinite
 from typing import Annotated, Literal, Protocol, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -32,6 +33,14 @@ class Priced(Protocol):
         """When the tariff's own table changes next (UTC seconds); None when it never does by itself."""
         ...
 
+    def known_until_s(self, at_s: float, market: Market, max_age_s: float) -> float:
+        """Until when the present price is known to hold (UTC seconds; `at_s` where nothing says so)."""
+        ...
+
+    def uses(self) -> tuple[Quantity, ...]:
+        """The market's signals that it rests on."""
+        ...
+
 
 class FixedTariff(Settings):
     """One price, always."""
@@ -47,6 +56,14 @@ class FixedTariff(Settings):
     def next_change_s(self, at_s: float) -> float | None:  # noqa: ARG002
         """Never."""
         return None
+
+    def known_until_s(self, at_s: float, market: Market, max_age_s: float) -> float:  # noqa: ARG002
+        """Nothing is gained by looking ahead where nothing changes."""
+        return at_s
+
+    def uses(self) -> tuple[Quantity, ...]:
+        """None."""
+        return ()
 
 
 class Band(Settings):
@@ -68,7 +85,11 @@ class Band(Settings):
     @model_validator(mode="after")
     def _forwards(self) -> Self:
         if not self.minutes:
-            raise ValueError(f"band from {self.start} to {self.end} is empty, expected an end after the start (split it at midnight)")
+            raise ValueError(
+                f"band from {self.start} to {self.end} is empty, expected an end after the start (split it at midnight)"
+            )
+        if any(edge.second or edge.microsecond or edge.tzinfo for edge in (self.start, self.end)):
+            raise ValueError(f"band from {self.start} to {self.end}: expected local times of day in whole minutes")
         return self
 
 
@@ -87,20 +108,22 @@ class TimeOfUseTariff(Settings):
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"time zone {zone!r} is not known, expected an IANA name such as 'America/Chicago'") from error
+            raise ValueError(
+                f"time zone {zone!r} is not known, expected an IANA name such as 'America/Chicago'"
+            ) from error
         return zone
 
     @model_validator(mode="after")
     def _covers_the_year_once(self) -> Self:
         for month in range(1, 13):
-            for number, weekday in enumerate(WEEKDAYS):
+            for weekday in WEEKDAYS:
                 taken: list[int | None] = [None] * _MINUTES
                 for index, band in enumerate(self.bands):
                     if month not in band.months or weekday not in band.weekdays:
                         continue
                     for minute in band.minutes:
                         if taken[minute] is not None:
-                            where = f"month {month}, {WEEKDAYS[number]} {minute // 60:02}:{minute % 60:02}"
+                            where = f"month {month}, {weekday} {minute // 60:02}:{minute % 60:02}"
                             raise ValueError(f"bands {taken[minute]} and {index} overlap at {where}, expected one band")
                         taken[minute] = index
                 if None in taken:
@@ -125,15 +148,34 @@ class TimeOfUseTariff(Settings):
         """The band's price plus the adder."""
         return self._band(at_s).usd_mwh + self.adder_usd_mwh
 
+    @cached_property
+    def _edges(self) -> tuple[int, ...]:
+        """Minutes of a quarter of an hour at which a band may begin or end (offsets from UTC are whole quarters)."""
+        minutes = {edge.minute % 15 for band in self.bands for edge in (band.start, band.end)}
+        return tuple(sorted(minutes | {0}))
+
     def next_change_s(self, at_s: float) -> float | None:
         """The next minute whose band has another price, within eight days; None when there is none."""
         now = self._band(at_s).usd_mwh
-        edge = datetime.fromtimestamp(at_s, UTC).replace(second=0, microsecond=0)
-        for _ in range(8 * 24 * 4):
-            edge += timedelta(minutes=15 - edge.minute % 15)
-            if self._band(edge.timestamp()).usd_mwh != now:
-                return edge.timestamp()
+        return self._change_s(at_s, now, 8 * 96)
+
+    def _change_s(self, at_s: float, now: float, quarters: int) -> float | None:
+        """The first minute after `at_s` with another price than `now`, within so many quarters of an hour."""
+        quarter_s = at_s - at_s % 900
+        for q in range(quarters + 1):
+            for minute in self._edges:
+                edge_s = quarter_s + q * 900 + minute * 60
+                if edge_s > at_s and self._band(edge_s).usd_mwh != now:
+                    return edge_s
         return None
+
+    def known_until_s(self, at_s: float, market: Market, max_age_s: float) -> float:  # noqa: ARG002
+        """The table's next change, as far as an hour ahead."""
+        return self._change_s(at_s, self._band(at_s).usd_mwh, 4) or at_s + 3_600
+
+    def uses(self) -> tuple[Quantity, ...]:
+        """None."""
+        return ()
 
 
 class IndexTariff(Settings):
@@ -150,7 +192,7 @@ class IndexTariff(Settings):
     def price_usd_mwh(self, at_s: float, market: Market, max_age_s: float) -> float | None:
         """Index * (1 + losses) + adder; None when no source is fresh."""
         signal = market.fresh(Quantity.POWER_USD_MWH, at_s, max_age_s)
-        if signal is None:
+        if signal is None or not isfinite(signal.value):
             return None
         index = signal.value if self.least_usd_mwh is None else max(signal.value, self.least_usd_mwh)
         return index * (1.0 + self.losses) + self.adder_usd_mwh
@@ -158,6 +200,15 @@ class IndexTariff(Settings):
     def next_change_s(self, at_s: float) -> float | None:  # noqa: ARG002
         """Whenever the feed says so."""
         return None
+
+    def known_until_s(self, at_s: float, market: Market, max_age_s: float) -> float:
+        """Until the index's next value, where the feed says when that is."""
+        signal = market.fresh(Quantity.POWER_USD_MWH, at_s, max_age_s)
+        return at_s if signal is None or not isfinite(signal.valid_until_s) else max(signal.valid_until_s, at_s)
+
+    def uses(self) -> tuple[Quantity, ...]:
+        """The index."""
+        return (Quantity.POWER_USD_MWH,)
 
 
 Tariff = Annotated[FixedTariff | TimeOfUseTariff | IndexTariff, Field(discriminator="kind")]

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints, frozen
+from fleet.columns import OFF_LADDER, UNKNOWN, Bools, Codes, Floats, Ints, frozen
 from fleet.command import Commands
 from fleet.estimate import Beliefs, estimate, silent
 from fleet.machine import SLEEP, Roster
@@ -27,17 +27,32 @@ from policies.choices import Choices
 from policies.dispatch import dispatch
 from policies.economics import Economics, Prices, cost_usd_h, market_hashprice, revenue_usd_h
 from policies.lost import MarketLost
-from policies.orders import Ordered, SomebodysHand, emergency_nodes, in_force, node_caps_w, released_s
+from policies.orders import Ordered, SomebodysHand, emergency_nodes, in_force, node_caps, released_s
 from policies.plan import Footing, Pace, Planned, plan
 from policies.record import Decision
 from policies.safety import Faulted, LongSilent, TooHot
 from policies.scene import URGENT_KINDS, Constraint, Kind, Scene
-from policies.switching import Regret, Stakes, Switching, start_usd
+from policies.switching import Regret, Stakes, Switching, start_usd, with_steps
 from policies.tariff import FixedTariff, Tariff
 
 CAP_REASON, MONEY_REASON = "power cap", "money"
 """The reasons that are no constraint's: a cap of the site's tree, and what earns most."""
 _MANY_TICKS_H = 1.0
+"""A longer time between two ticks counts as so much."""
+_SWAP = 0.01
+"""Below a cap that binds, two machines change places when that earns so much of their revenue."""
+_LAST_RESORT_USD_WH = 1.0
+"""What a watt counts by which a hold has to yield to a cap: more than any price of power."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Narrowed:
+    """Choices after every constraint, and as they were before each kind; our own bugs, and whether safety was among them."""
+
+    choices: Choices
+    before: dict[Kind, Choices]
+    faults: tuple[str, ...]
+    unsafe: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +103,12 @@ class Judgment:
         return frozen(feeder)
 
     @cached_property
+    def _for_money(self) -> Bools:
+        """for_money[r]: a reason of the kind money (one more row at the end, for "none": True)."""
+        money = [constraint.rank is Kind.MONEY for constraint in self.ordered]
+        return frozen(np.array([*money, True, True, True]))
+
+    @cached_property
     def _usual_w(self) -> Floats:
         """Nameplate power of each machine's usual mode."""
         return frozen(self.roster.modes.power_w[np.arange(len(self.roster)), self.roster.usual])
@@ -119,15 +140,11 @@ class Judgment:
         view = self._stand(self._release(view, snapshot))
         scene = Scene(self.roster, view, snapshot, self.beliefs, in_force(snapshot.orders, snapshot.at_s, self.roster))
         prices = self.prices(snapshot)
-        choices, faults, unsafe = self._narrow(scene, known=prices.known)
-        choices, regret, whys, cap_w = self._dispatch(scene, choices, prices, last_s)
-        planned = (
-            Planned(Commands.none(), None)
-            if unsafe
-            else plan(scene, choices, self._footing(scene, whys, cap_w), self.pace)
-        )
+        narrowed = self._narrow(scene, known=prices.known)
+        choices, regret, footing = self._dispatch(scene, narrowed, prices, last_s)
+        planned = Planned(Commands.none(), None) if narrowed.unsafe else plan(scene, choices, footing, self.pace)
         view = self._after(scene, choices, planned, regret, last_s)
-        return view, Decision(choices, prices, planned.commands, planned.held_back, faults, planned.waits)
+        return view, Decision(choices, prices, planned.commands, planned.held_back, narrowed.faults, planned.waits)
 
     def _release(self, view: View, snapshot: Snapshot) -> View:
         """A release ends holds by somebody's hand, back-offs and quarantines that began before it."""
@@ -145,14 +162,19 @@ class Judgment:
     def _stand(self, view: View) -> View:
         """Live rows stand where the machine is; the others where we would have put them, once they were seen at all."""
         standing = np.where(self.is_live | (view.standing == UNKNOWN), view.mode, view.standing)
-        return replace(view, standing=standing.astype(np.int16))
+        switched = (standing == SLEEP) != (view.standing == SLEEP)
+        regret = np.where(switched, 0.0, view.regret_usd) if switched.any() else view.regret_usd
+        return replace(view, standing=standing, regret_usd=regret)
 
-    def _narrow(self, scene: Scene, *, known: bool) -> tuple[Choices, tuple[str, ...], bool]:
+    def _narrow(self, scene: Scene, *, known: bool) -> _Narrowed:
         """Every constraint's wish in order; a broken one is skipped and named, a broken safety stops commanding."""
         choices = Choices.all(self.roster, self.reasons)
+        before: dict[Kind, Choices] = {}
         faults: list[str] = []
         unsafe = False
+        off_ladder = scene.view.standing == OFF_LADDER
         for reason, constraint in enumerate(self.ordered):
+            before.setdefault(constraint.rank, choices)
             if isinstance(constraint, MarketLost) and known:
                 continue
             try:
@@ -160,44 +182,95 @@ class Judgment:
                 if keep is not None:
                     urgent = constraint.rank in URGENT_KINDS
                     choices = choices.narrow(reason, keep, scene.view.standing, urgent=urgent)
+                if off_ladder.any() and (stay := getattr(constraint, "stay", None)) is not None:
+                    pinned = stay(scene)
+                    choices = choices if pinned is None else choices.pin(pinned & off_ladder)
             except Exception as error:  # noqa: BLE001 - a bug of ours in one policy must not stop the others
                 faults.append(f"{constraint.label}: {type(error).__name__}: {error}")
                 unsafe = unsafe or constraint.rank is Kind.SAFETY
-        return choices, tuple(faults), unsafe
+        return _Narrowed(choices, before, tuple(faults), unsafe)
 
     def _dispatch(
-        self, scene: Scene, choices: Choices, prices: Prices, last_s: float
-    ) -> tuple[Choices, Floats, Codes, Floats]:
-        """The best that is left under the caps; also the regret carried on, the reason of each target, and the caps in force."""
-        view, modes = scene.view, self.roster.modes
+        self, scene: Scene, narrowed: _Narrowed, prices: Prices, last_s: float
+    ) -> tuple[Choices, Floats, Footing]:
+        """The best that is left under the caps; also the regret carried on, and what the plan stands on."""
+        view, modes, choices = scene.view, self.roster.modes, narrowed.choices
         power_w = modes.power_w * view.power_scale[:, None]
-        value, worth, regret = None, np.zeros(modes.power_w.shape), view.regret_usd
+        cap_w, cap_kind = node_caps(scene.orders, self.roster)
+        stuck = self._stuck(scene, choices)
+        expected_w = self._expected_w(view)
+        counted = modes.power_w * np.maximum(view.power_scale, 1.0)[:, None]
+        if stuck.any():
+            counted = np.where(stuck[:, None], expected_w[:, None], counted)
+        value, regret = None, view.regret_usd
         if prices.hashprice_usd_phs_day is not None and prices.power_usd_mwh is not None:
             revenue = revenue_usd_h(modes.hashrate_ths * view.rate_scale[:, None], prices.hashprice_usd_phs_day)
             value = revenue - cost_usd_h(power_w, prices.power_usd_mwh)
             worth, regret = self._weigh(scene, choices, prices.power_usd_mwh, revenue, value, last_s)
+            worth = self._with_steps(view, choices, worth, revenue, counted, cap_w)
         else:
-            # Nothing to choose by: stay, or come as near to the present mode as what is left allows.
-            columns = np.arange(modes.power_w.shape[1])
-            worth = -np.abs(columns - np.maximum(view.standing, 0)[:, None]).astype(np.float64)
-        cap_w = node_caps_w(scene.orders, self.roster)
-        stuck = self._stuck(scene, choices.urgent)
-        counted = np.where(stuck[:, None], view.worst_w[:, None], power_w) if stuck.any() else power_w
-        sent = dispatch(worth, counted, choices.allowed, self.roster.leaf, self.roster.tree, cap_w=cap_w)
-        whys = self._whys(scene, choices, worth, sent.mode)
+            worth = MarketLost(self.economics.when_lost).worth(scene)
+        leaf, tree = self.roster.leaf, self.roster.tree
+        sent = dispatch(worth, counted, choices.allowed, leaf, tree, cap_w=cap_w)
+        if sent.overloaded.any():
+            choices, worth = self._yield_to_caps(narrowed, sent.overloaded, cap_kind, worth, counted)
+            sent = dispatch(worth, counted, choices.allowed, leaf, tree, cap_w=cap_w)
+            choices = self._only_where_needed(narrowed.choices, choices, sent.mode)
         choices = replace(
             choices,
             target=sent.mode.astype(np.int16),
+            why=self._whys(scene, choices, worth, sent.mode),
             value_usd_h=value,
             power_w=power_w,
-            shadow_usd_mwh=sent.shadow_usd_mwh,
+            shadow_usd_mwh=sent.shadow_usd_mwh if value is not None else np.zeros(len(cap_w)),
             overloaded=sent.overloaded,
-            why=whys,
         )
-        return choices, regret, whys, cap_w
+        return choices, regret, self._footing(scene, choices, expected_w, cap_w)
+
+    def _yield_to_caps(
+        self, narrowed: _Narrowed, overloaded: Bools, cap_kind: Ints, worth: Floats, counted_w: Floats
+    ) -> tuple[Choices, Floats]:
+        """Where a cap cannot be met, weaker wishes than whoever set it give way: lower points come back, as a last resort.
+
+        The tree's own caps and an emergency's go before operators' holds, an operator's before a hand's, the grid's before
+        its own holds. What safety took away never comes back.
+        """
+        tree, choices = self.roster.tree, narrowed.choices
+        stronger = {
+            kind: narrowed.before.get(after, choices).allowed
+            for kind, after in (
+                (Kind.SAFETY, Kind.OPERATOR),
+                (Kind.EMERGENCY, Kind.OPERATOR),
+                (Kind.OPERATOR, Kind.GRID),
+                (Kind.GRID, Kind.MONEY),
+            )
+        }
+        allowed = np.array(choices.allowed)
+        lowest = allowed.argmax(axis=1)
+        lower = np.arange(allowed.shape[1]) < lowest[:, None]
+        for m in np.flatnonzero(overloaded):
+            below = tree.member[self.roster.leaf, m]
+            allowed |= stronger[Kind(cap_kind[m])] & lower & below[:, None]
+        rows = np.arange(len(allowed))
+        least = worth[rows, lowest][:, None] - _LAST_RESORT_USD_WH * (counted_w[rows, lowest][:, None] - counted_w)
+        back = allowed & ~choices.allowed
+        return replace(choices, allowed=allowed), np.where(back, least + np.minimum(worth, 0.0) * 1e-3, worth)
+
+    def _only_where_needed(self, before: Choices, after: Choices, target: Ints) -> Choices:
+        """The choices with only those points back that were taken; whose wish that overruled is noted."""
+        rows = np.arange(len(target))
+        taken = after.allowed[rows, target] & ~before.allowed[rows, target]
+        if not taken.any():
+            return before
+        who = before.removed_by[rows, target]
+        allowed, removed_by = np.array(before.allowed), np.array(before.removed_by)
+        allowed[rows[taken], target[taken]] = True
+        removed_by[rows[taken], target[taken]] = UNKNOWN
+        overruled = tuple((int(r), np.flatnonzero(taken & (who == r))) for r in np.unique(who[taken]))
+        return replace(before, allowed=allowed, removed_by=removed_by, overruled=(*before.overruled, *overruled))
 
     def _whys(self, scene: Scene, choices: Choices, worth: Floats, target: Ints) -> Codes:
-        """The reason of each target: who took the present point away, else the cap, else who took the best point away, else money."""
+        """The reason of each target: who took the present point away, else the cap, else who took the best, else money."""
         rows, standing = np.arange(len(self.roster)), scene.view.standing
         best = np.where(choices.allowed, worth, -np.inf).argmax(axis=1)
         money, cap = len(self.reasons) - 1, len(self.reasons) - 2
@@ -218,6 +291,8 @@ class Judgment:
         """What each point is worth to the dispatch, with what a start costs."""
         view = scene.view
         dt_h = (view.at_s - last_s) / SECONDS_PER_HOUR if np.isfinite(last_s) else 0.0
+        market, at_s = scene.snapshot.market, view.at_s
+        known_s = self.tariff.known_until_s(at_s, market, self.economics.power_max_age_s) - at_s
         stakes = Stakes(
             revenue_usd_h=revenue,
             value_usd_h=value,
@@ -227,53 +302,84 @@ class Judgment:
             start_usd=start_usd(self.roster.start_s, self.roster.wear_usd, self._usual_w, power_usd_mwh),
             regret_usd=view.regret_usd,
             dt_h=min(max(dt_h, 0.0), _MANY_TICKS_H),
+            known_h=min(max(known_s, 0.0) / SECONDS_PER_HOUR, _MANY_TICKS_H),
         )
-        worth, regret = self.switching.weigh(stakes)
-        return self._with_steps(view, worth, revenue), regret
+        return self.switching.weigh(stakes)
 
-    def _with_steps(self, view: View, worth: Floats, revenue: Floats) -> Floats:
+    def _with_steps(
+        self, view: View, choices: Choices, worth: Floats, revenue: Floats, counted_w: Floats, cap_w: Floats
+    ) -> Floats:
         """A step to another waking point restarts most firmware: it has to earn back the hashes it loses within a time.
 
-        Sleep against the present point stays as it was: starts are the switching rule's.
+        Below a cap that binds somebody has to step down, and what counts is who: there only a swap of equals is not worth it.
         """
-        awake = np.flatnonzero((view.standing > SLEEP) & (self.roster.start_s > 0))
-        if not len(awake) or self.pace.step_earns_back_s <= 0:
+        if self.pace.step_earns_back_s <= 0 or not self.roster.start_s.any():
             return worth
-        present = view.standing[awake]
-        loss = revenue[awake, present] * (self.roster.start_s[awake] / self.pace.step_earns_back_s)
-        worth = np.array(worth)
-        worth[awake, 1:] -= loss[:, None]
-        worth[awake, present] += loss
-        return worth
+        rows, standing = np.arange(len(view)), view.standing
+        present = revenue[rows, np.maximum(standing, 0)]
+        share = self.roster.start_s / self.pace.step_earns_back_s
+        sticky = with_steps(worth, standing, present * share)
+        if not np.isfinite(cap_w).any():
+            return sticky
+        tree, leaf = self.roster.tree, self.roster.leaf
+        wished = np.where(choices.allowed, sticky, -np.inf).argmax(axis=1)
+        binds = tree.totals(leaf, counted_w[rows, wished]) > cap_w
+        if not binds.any():
+            return sticky
+        below = (tree.member & binds).any(axis=1)[leaf]
+        return with_steps(worth, standing, present * np.where(below, np.minimum(share, _SWAP), share))
 
-    def _stuck(self, scene: Scene, urgent: Bools) -> Bools:
-        """Rows that no command can move now: each counts at its worst case, whatever is chosen for it."""
+    def _stuck(self, scene: Scene, choices: Choices) -> Bools:
+        """Rows that no command can move now: each counts at what it is expected to draw, whatever is chosen for it."""
         view = scene.view
         stuck = (view.wanted != UNKNOWN) | (view.at_s < view.retry_s)
         stuck |= silent(view, self.beliefs) | (view.mode == UNKNOWN)
+        if choices.pinned is not None:
+            stuck |= choices.pinned
         live = self.is_live
         # In a dry run the whole site is imagined; beside live rows, those outside the live scope are what they are.
-        return np.where(live, stuck & ~urgent, live.any())
+        return np.where(live, stuck & ~choices.urgent, live.any())
 
-    def _footing(self, scene: Scene, whys: Codes, cap_w: Floats) -> Footing:
-        """What the plan stands on."""
+    def _expected_w(self, view: View) -> Floats:
+        """What each machine draws once the commands under way are carried out; in a dry run, what it would draw.
+
+        A command that fails ends that: then the machine counts at its worst again.
+        """
         live = self.is_live
+        column = np.where(live, view.wanted, view.standing if not live.any() else UNKNOWN)
+        plate = self.roster.modes.power_w[np.arange(len(view)), np.maximum(column, 0)]
+        return np.where(column >= 0, plate * np.maximum(view.power_scale, 1.0), view.worst_w)
+
+    def _footing(self, scene: Scene, choices: Choices, expected_w: Floats, cap_w: Floats) -> Footing:
+        """What the plan stands on."""
+        assert choices.why is not None
+        live, standing = self.is_live, scene.view.standing
         emergency = np.zeros(len(self.roster.tree.names), np.bool_)
         for node in emergency_nodes(scene.orders, self.roster):
             emergency[node] = True
-        at_s, snapshot = scene.view.at_s, scene.snapshot
-        corroborated = self.pace.brake_mw is None or snapshot.market.corroborated(
-            Quantity.POWER_USD_MWH, at_s, self.economics.power_max_age_s, self.corroboration
-        )
+        removed = choices.removed_by[np.arange(len(standing)), np.maximum(standing, 0)]
         return Footing(
             live=live,
             counts=live if live.any() else ~live,
+            expected_w=expected_w,
+            forced=(standing < 0) | ((removed != UNKNOWN) & ~self._for_money[removed]),
             feeder=self.feeder,
             cap_w=cap_w,
             emergency=emergency,
-            corroborated=corroborated,
-            whys=whys,
+            corroborated=self.pace.brake_mw is None or self._corroborated(scene.snapshot),
+            whys=choices.why,
+            cap_reason=len(self.reasons) - 2,
+            money_reason=len(self.reasons) - 1,
         )
+
+    def _corroborated(self, snapshot: Snapshot) -> bool:
+        """Do two sources agree on every price that moves money here: power, where the tariff uses a feed, and the coin's?"""
+        market, at_s, economics = snapshot.market, snapshot.at_s, self.economics
+        published = market.fresh(Quantity.HASHPRICE_USD_PHS_DAY, at_s, economics.coin_max_age_s) is not None
+        coin = Quantity.HASHPRICE_USD_PHS_DAY if published else Quantity.COIN_USD
+        ages = [(quantity, economics.power_max_age_s) for quantity in self.tariff.uses()]
+        ages.append((coin, economics.coin_max_age_s))
+        return all(market.corroborated(quantity, at_s, age_s, self.corroboration) for quantity, age_s in ages)
 
     def _after(self, scene: Scene, choices: Choices, planned: Planned, regret: Floats, last_s: float) -> View:
         """The view with what was asked, the moves still remembered, and the tally."""
@@ -290,7 +396,7 @@ class Judgment:
         wanted[sent], sent_s[sent] = commands.mode[commands.live], at_s
         shadow = commands.machine[~commands.live]
         standing[shadow], changed_s[shadow], regret[shadow] = commands.mode[~commands.live], at_s, 0.0
-        asleep = commands.mode == SLEEP
+        asleep = commands.live & (commands.mode == SLEEP)
         why[commands.machine[asleep]] = commands.why[asleep]
         return replace(
             view,
