@@ -10,19 +10,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import sys
-import time
-import warnings
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, Final, cast
 
 import uvloop
 
 from benchmarks._pretend_site import CREDENTIALS, MODELS, pin, served
+from benchmarks._turns import Clients, One, Rate, each, play, taken
 from fleet.drivers import open_driver
 from fleet.machine import Machine
 from fleet.reading import Depth, State
@@ -38,28 +34,6 @@ REQUESTS: Final = {
     "luxos": (4028, b'{"command": "summary+config+power+temps+events"}'),
     "whatsminer-v3": (4433, b'\x2f\x00\x00\x00{"cmd": "get.miner.status", "param": "summary"}'),
 }
-IN_FLIGHT: Final = 100
-One = Callable[[int], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """One client's median over the rounds."""
-
-    client: str
-    per_s: float
-    cpu_ms: float
-
-
-async def each(one: One, machines: int) -> None:
-    """Do it with every machine, so many at once."""
-    rows = iter(range(machines))
-
-    async def worker() -> None:
-        for row in rows:
-            await one(row)
-
-    await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
 
 
 class _Taker(asyncio.Protocol):
@@ -148,39 +122,13 @@ async def pyasic(site: Sequence[Machine]) -> One:
     return one
 
 
-Client = tuple[str, Callable[[Sequence[Machine]], Awaitable[One]], Callable[[], asyncio.AbstractEventLoop]]
-CLIENTS: Final[tuple[Client, ...]] = (
-    ("bare", bare, uvloop.new_event_loop),
-    ("hashwatt", hashwatt, uvloop.new_event_loop),
-    ("hashwatt, asyncio's loop", hashwatt, asyncio.new_event_loop),
-    ("asic-rs", asicrs, asyncio.new_event_loop),
-    ("pyasic", pyasic, asyncio.new_event_loop),
-)
-
-
-def measured(site: Sequence[Machine], clients: Sequence[Client], rounds: int) -> list[Rate]:
-    """The median rate of each client, round by round in turn, each on its own loop."""
-    seen: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in clients}
-    runners = [(name, asyncio.Runner(loop_factory=loop), ready) for name, ready, loop in clients]
-    try:
-        ready_ones = [(name, runner, runner.run(_as_coroutine(ready(site)))) for name, runner, ready in runners]
-        for _ in range(rounds):
-            for name, runner, one in ready_ones:
-                wall_s, cpu_s = time.perf_counter(), time.process_time()
-                runner.run(each(one, len(site)))
-                seen[name].append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
-    finally:
-        for _, runner, _ in runners:
-            runner.close()
-    n = len(site)
-    return [
-        Rate(name, n / median(wall for wall, _ in times), median(cpu for _, cpu in times) / n * 1e3)
-        for name, times in seen.items()
-    ]
-
-
-async def _as_coroutine(what: Awaitable[One]) -> One:
-    return await what
+CLIENTS: Final[Clients] = {
+    "bare": (bare, uvloop.new_event_loop),
+    "hashwatt": (hashwatt, uvloop.new_event_loop),
+    "hashwatt, asyncio's loop": (hashwatt, asyncio.new_event_loop),
+    "asic-rs": (asicrs, asyncio.new_event_loop),
+    "pyasic": (pyasic, asyncio.new_event_loop),
+}
 
 
 def report(dialect: str, rates: Sequence[Rate]) -> dict[str, Any]:
@@ -212,12 +160,6 @@ def table(title: str, found: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def quiet() -> None:
-    """The libraries warn and log while they work; neither is this benchmark's matter."""
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Read a pretend site with each client; 1 when a wanted ratio is missed."""
     parser = argparse.ArgumentParser(prog="lean_read", description=main.__doc__)
@@ -225,13 +167,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dialect", choices=sorted(MODELS), action="append")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--play", choices=sorted(CLIENTS), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    quiet()
-    apart = pin(0)
-    found = []
+    if options.play:
+        return play(CLIENTS, options.play, options.dialect[0], options.machines)
+    apart, found = pin(0), []
     for dialect in options.dialect or list(MODELS):
-        with served(dialect, options.machines) as site:
-            found.append(report(dialect, measured(site, CLIENTS, options.rounds)))
+        with served(dialect, options.machines):
+            names = list(CLIENTS)
+            rates = taken("benchmarks.lean_read", names, dialect, options.machines, options.rounds, lambda _: None)
+        found.append(report(dialect, rates))
     missed = [
         row for part in found for row in part["clients"] if row["wanted"] and row["hashwatt_over_it"] < row["wanted"]
     ]

@@ -13,17 +13,15 @@ import asyncio
 import json
 import re
 import sys
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import md5
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import uvloop
 
 from benchmarks._pretend_site import CREDENTIALS, pin, served
-from benchmarks.lean_read import One, each, quiet
+from benchmarks._turns import Clients, One, Rate, Ready, each, play, taken
 from fleet.driver import Driver
 from fleet.drivers import open_driver
 from fleet.links import Endpoint, Web
@@ -75,7 +73,7 @@ async def bare(site: Sequence[Machine]) -> One:
     return one
 
 
-def hashwatts(*, known: bool) -> Callable[[Sequence[Machine]], Awaitable[One]]:
+def hashwatts(*, known: bool) -> Ready:
     """Our driver: one that has read the machine before, or one that never spoke to it."""
 
     async def ready(site: Sequence[Machine]) -> One:
@@ -130,14 +128,14 @@ async def pyasic(site: Sequence[Machine]) -> One:
     return one
 
 
-CLIENTS: Final = (
-    ("bare", bare, uvloop.new_event_loop),
-    ("hashwatt", hashwatts(known=True), uvloop.new_event_loop),
-    ("hashwatt, first", hashwatts(known=False), uvloop.new_event_loop),
-    ("hashwatt, asyncio's loop", hashwatts(known=True), asyncio.new_event_loop),
-    ("asic-rs", asicrs, asyncio.new_event_loop),
-    ("pyasic", pyasic, asyncio.new_event_loop),
-)
+CLIENTS: Final[Clients] = {
+    "bare": (bare, uvloop.new_event_loop),
+    "hashwatt": (hashwatts(known=True), uvloop.new_event_loop),
+    "hashwatt, first": (hashwatts(known=False), uvloop.new_event_loop),
+    "hashwatt, asyncio's loop": (hashwatts(known=True), asyncio.new_event_loop),
+    "asic-rs": (asicrs, asyncio.new_event_loop),
+    "pyasic": (pyasic, asyncio.new_event_loop),
+}
 
 
 async def pools_of(site: Sequence[Machine]) -> list[Any]:
@@ -167,39 +165,20 @@ async def woken(site: Sequence[Machine], before: Sequence[Any]) -> int:
     return kept
 
 
-def measured(site: Sequence[Machine], rounds: int) -> list[dict[str, Any]]:
-    """Each client's median rate, round by round in turn, and its fewest machines that accepted with pools kept."""
-    runners = [(name, asyncio.Runner(loop_factory=loop), ready) for name, ready, loop in CLIENTS]
-    times: dict[str, list[float]] = {name: [] for name, _, _ in runners}
-    kept: dict[str, int] = {name: len(site) for name, _, _ in runners}
-    before = asyncio.run(pools_of(site))
-    try:
-        ready_ones = [(name, runner, runner.run(_as_coroutine(ready(site)))) for name, runner, ready in runners]
-        for _ in range(rounds):
-            for name, runner, one in ready_ones:
-                began = time.perf_counter()
-                runner.run(each(one, len(site)))
-                times[name].append(time.perf_counter() - began)
-                kept[name] = min(kept[name], asyncio.run(woken(site, before)))
-    finally:
-        for _, runner, _ in runners:
-            runner.close()
-    ours = median(times["hashwatt"])
+def report(rates: Sequence[Rate], kept: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The rates, hashwatt's ratio to each with what is wanted, and how many accepted with their pools kept."""
+    ours = next(rate for rate in rates if rate.client == "hashwatt")
     return [
         {
-            "client": name,
-            "per_s": round(len(site) / median(seconds), 1),
-            "seconds": round(median(seconds), 3),
-            "hashwatt_over_it": round(median(seconds) / ours, 2),
-            "wanted": WANTED.get(name),
-            "accepted": kept[name],
+            "client": rate.client,
+            "per_s": round(rate.per_s, 1),
+            "cpu_ms": round(rate.cpu_ms, 3),
+            "hashwatt_over_it": round(ours.per_s / rate.per_s, 2),
+            "wanted": WANTED.get(rate.client),
+            "accepted": kept[rate.client],
         }
-        for name, seconds in times.items()
+        for rate in rates
     ]
-
-
-async def _as_coroutine(what: Awaitable[One]) -> One:
-    return await what
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -208,18 +187,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--machines", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--dialect", default="antminer", help=argparse.SUPPRESS)
+    parser.add_argument("--play", choices=sorted(CLIENTS), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    quiet()
+    if options.play:
+        return play(CLIENTS, options.play, options.dialect, options.machines)
     apart = pin(0)
+    kept = dict.fromkeys(CLIENTS, options.machines)
     with served("antminer", options.machines) as site:
-        rows = measured(site, options.rounds)
+        before = asyncio.run(pools_of(site))
+
+        def between(name: str) -> None:
+            kept[name] = min(kept[name], asyncio.run(woken(site, before)))
+
+        names = list(CLIENTS)
+        rates = taken("benchmarks.sleep_command", names, "antminer", options.machines, options.rounds, between)
+    rows = report(rates, kept)
     cores = "client and world on a core each" if apart else "client and world share one core"
     print(f"sleep accepted, {options.machines} stock Antminers, {cores}, median of {options.rounds}\n")
-    print(f"{'':26}{'machines/s':>12}{'seconds':>10}{'hashwatt is':>13}{'wanted':>9}{'accepted, pools kept':>22}")
+    print(f"{'':26}{'machines/s':>12}{'CPU ms each':>13}{'hashwatt is':>13}{'wanted':>9}{'accepted, pools kept':>22}")
     for row in rows:
         wanted = "" if row["wanted"] is None else f"{row['wanted']:g} x"
         print(
-            f"  {row['client']:24}{row['per_s']:>12,.0f}{row['seconds']:>10.2f}{row['hashwatt_over_it']:>11.2f} x{wanted:>9}"
+            f"  {row['client']:24}{row['per_s']:>12,.0f}{row['cpu_ms']:>13.3f}{row['hashwatt_over_it']:>11.2f} x{wanted:>9}"
             f"{row['accepted']:>22}"
         )
     if options.json is not None:
