@@ -97,7 +97,7 @@ async def _run(args: argparse.Namespace, day: Day, folder: Path) -> dict[str, An
             await asyncio.gather(showing, closing, return_exceptions=True)
         truth = world.truth
         books.close(clock.now(), truth.energy_j, truth.hashes_th)
-        found = report(daemon, world, books, made.claims, args.seed)
+        found = report(daemon, world, books, made.claims)
         daemon.stop()
         with contextlib.suppress(asyncio.CancelledError):
             await running

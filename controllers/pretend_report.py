@@ -6,25 +6,40 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from controllers.pretend_books import Books
 from controllers.terminal import number, out, table
+
+_CENT = 0.01
 
 if TYPE_CHECKING:
     from controllers.daemon import Daemon
 
 
-def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float], seed: int) -> dict[str, Any]:
+def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]) -> dict[str, Any]:
     """The report as a JSON object. `claims` is the world's secret: who inflates by how much."""
-    from controllers.pretend_backtest import yardsticks
+    from simulators.backtesting.yardsticks import day_yardsticks
 
     roster, loop = daemon.site.roster, daemon.loop
     assert loop is not None
     assert loop.last is not None
     truth = world.truth
-    hours = sum(1 for _ in books.intervals) * books.day.power.step_s / 3_600.0
-    sticks = yardsticks(roster, books.day, seed)
+    hours = len(books.intervals) * books.day.power.step_s / 3_600.0
+    prices = np.array([price for _, price, _ in books.intervals])
+    sticks = day_yardsticks(
+        roster,
+        step_s=books.day.power.step_s,
+        price_usd_mwh=prices,
+        hashprice_usd_phs_day=np.full(len(prices), books.day.hashprice_usd_phs_day),
+        power_w=world.physics.true_power_w,
+        hashrate_ths=world.physics.true_hashrate_ths,
+    )
+    always_on_usd, clairvoyant_usd = sticks.always_on.profit_usd, sticks.clairvoyant.profit_usd
+    wear_usd = float((truth.starts * roster.wear_usd).sum())
+    profit_usd = books.profit_usd - wear_usd
+    spread_usd = clairvoyant_usd - always_on_usd
     verdicts = _verdicts(daemon)
-    spread = sticks["clairvoyant_usd"] - sticks["always_on_usd"]
     return {
         "ok": set(verdicts) >= set(claims) and not loop.failures,
         "day": books.day.date.isoformat(),
@@ -35,10 +50,11 @@ def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]
         "hashes_eh": books.hashes_eh,
         "revenue_usd": books.revenue_usd,
         "cost_usd": books.cost_usd,
-        "profit_usd": books.profit_usd,
-        "always_on_usd": sticks["always_on_usd"],
-        "clairvoyant_usd": sticks["clairvoyant_usd"],
-        "flex_capture": (books.profit_usd - sticks["always_on_usd"]) / spread if abs(spread) > 1e-9 else None,
+        "wear_usd": wear_usd,
+        "profit_usd": profit_usd,
+        "always_on_usd": always_on_usd,
+        "clairvoyant_usd": clairvoyant_usd,
+        "flex_capture": (profit_usd - always_on_usd) / spread_usd if spread_usd > _CENT else None,
         "starts": int(truth.starts.sum()),
         "commands": sum(loop.outcomes.values()),
         "outcomes": dict(loop.outcomes),
@@ -71,9 +87,10 @@ def show_report(found: Mapping[str, Any]) -> None:
         ("hashes", f"{found['hashes_eh']:,.0f} EH"),
         ("revenue", f"{found['revenue_usd']:,.2f} $"),
         ("power bill", f"{found['cost_usd']:,.2f} $"),
+        ("wear of starts", f"{found['wear_usd']:,.2f} $"),
         ("profit", f"{found['profit_usd']:,.2f} $"),
-        ("always on", f"{found['always_on_usd']:,.2f} $"),
-        ("clairvoyant", f"{found['clairvoyant_usd']:,.2f} $"),
+        ("always on", f"{found['always_on_usd']:,.2f} $ (every machine in its usual mode, no caps)"),
+        ("clairvoyant", f"{found['clairvoyant_usd']:,.2f} $ (knows every price, no caps)"),
         ("flex capture", number(None if found["flex_capture"] is None else 100 * found["flex_capture"], 1, " %")),
         ("starts", str(found["starts"])),
         (
