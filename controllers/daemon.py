@@ -174,7 +174,14 @@ class Daemon:
         if file.mqtt is not None:
             from controllers.publish.mqtt import MqttPublisher
 
-            mqtt = MqttPublisher(file.mqtt, self.site, self.take_order, self.events.say)
+            mqtt = MqttPublisher(
+                file.mqtt,
+                file.name,
+                self.site.judgment,
+                directory=self.site.path.parent,
+                take_order=self.take_order,
+                say=self.events.say,
+            )
             loop.subscribe(mqtt.show)
             parts.append(mqtt.run())
         return parts
@@ -191,6 +198,7 @@ class Daemon:
             "writing": self.actor.busy,
             "accepted": self.actor.accepted,
             "journal_failures": self.loop.failures,
+            "lease_held": self.lease.held(),
             "full": self.observer.latest.full,
         }
 
