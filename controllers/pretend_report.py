@@ -68,14 +68,12 @@ def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]
 
 def _verdicts(daemon: Daemon) -> dict[str, dict[str, Any]]:
     """Machines whose shares do not bear out their claim, with what they deliver."""
-    from policies.proof import verdicts
+    from policies.proof import short
 
     assert daemon.loop is not None
     assert daemon.loop.last is not None
     return {
-        verdict.machine: verdict.model_dump(mode="json")
-        for verdict in verdicts(daemon.site.judgment, daemon.loop.last)
-        if verdict.verdict == "short"
+        proof.machine: proof.model_dump(mode="json") for proof in short(daemon.site.judgment, daemon.loop.last)
     }
 
 

@@ -21,6 +21,7 @@ from fleet.reading import State
 from fleet.settings import Seconds, Settings
 from fleet.snapshot import Snapshot
 from fleet.view import View
+from fleet.work.evidence import Evidence, ShareCheck, observe
 
 _SMOOTHING = 0.2
 _SCALES = (0.5, 1.5)
@@ -45,6 +46,8 @@ class Beliefs(Settings):
     """How long a change by somebody else holds (an order to release ends it)."""
     confirm_slack_s: Seconds = 30
     """Beyond a machine's own time to confirm, before a command without any outcome counts as failed."""
+    share_check: ShareCheck = ShareCheck()
+    """How shares are held against claims."""
 
 
 def estimate(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -> View:
@@ -84,7 +87,8 @@ def estimate(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -
         asleep_why=np.where(ours, view.asleep_why, np.int16(UNKNOWN)),
     )
     power_scale, rate_scale = _scales(believed, snapshot, roster, fresh)
-    believed = replace(believed, power_scale=power_scale, rate_scale=rate_scale)
+    evidence = _evidence(view, snapshot, beliefs)
+    believed = replace(believed, power_scale=power_scale, rate_scale=rate_scale, evidence=evidence)
     return replace(believed, worst_w=_worst_w(believed, snapshot, roster, beliefs))
 
 
@@ -97,6 +101,22 @@ def back_off(failures: Codes, beliefs: Beliefs) -> Floats:
 def silent(view: View, beliefs: Beliefs) -> Bools:
     """silent[n]: no reading for longer than the site file allows, or never one."""
     return view.heard_s < view.at_s - beliefs.silent_after_s
+
+
+def _evidence(view: View, snapshot: Snapshot, beliefs: Beliefs) -> Evidence:
+    """What the share counters say of the claims; nothing where no machine tells its counters."""
+    heard = snapshot.heard
+    if np.isnan(heard.accepted_difficulty).all():
+        return view.evidence
+    return observe(
+        view.evidence,
+        beliefs.share_check,
+        heard_s=heard.at_s,
+        claimed_ths=np.where(heard.state == State.HASHING, heard.hashrate_ths, np.nan),
+        accepted_difficulty=heard.accepted_difficulty,
+        share_difficulty=heard.share_difficulty,
+        uptime_s=heard.uptime_s,
+    )
 
 
 def _contradicts(snapshot: Snapshot, fresh: Bools) -> Bools:

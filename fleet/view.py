@@ -15,6 +15,7 @@ import numpy as np
 from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints, freeze_columns
 from fleet.machine import Roster
 from fleet.reading import State
+from fleet.work.evidence import Evidence
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,7 +49,7 @@ class View:
     that failed; none is sent before `retry_s[n]`. `hand_s[n]`: when somebody else changed it (-inf: nobody).
     `fault_s[n]`: when it last said that it is faulted. `asleep_why[n]`: the reason code of our command that put it to
     sleep (-1: not by us). `regret_usd[n]`: what staying awake (or asleep) has cost so far. `power_scale[n]` and
-    `rate_scale[n]`: what it measures over its nameplate.
+    `rate_scale[n]`: what it measures over its nameplate. `evidence`: how its shares bear out its claim.
     """
 
     at_s: float
@@ -71,6 +72,7 @@ class View:
     power_scale: Floats
     rate_scale: Floats
     worst_w: Floats
+    evidence: Evidence
     moves: tuple[Move, ...] = ()
     tally: Tally = field(default_factory=Tally)
 
@@ -89,6 +91,7 @@ class View:
             self,
             at_s=self.at_s + by_s,
             moves=tuple(replace(move, at_s=move.at_s + by_s) for move in self.moves),
+            evidence=self.evidence.shifted(by_s),
             **{name: getattr(self, name) + by_s for name in times},
         )
 
@@ -124,4 +127,5 @@ class View:
             power_scale=np.ones(n),
             rate_scale=np.ones(n),
             worst_w=np.array(roster.worst_w),
+            evidence=Evidence.nothing(n),
         )

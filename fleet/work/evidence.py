@@ -91,6 +91,11 @@ class Evidence:
         """How many machines."""
         return len(self.heard_s)
 
+    def shifted(self, by_s: float) -> Evidence:
+        """The same on a clock that has stepped."""
+        times = ("heard_s", "booked_s", "since_s", "verdict_s")
+        return replace(self, **{name: getattr(self, name) + by_s for name in times})
+
     @classmethod
     def nothing(cls, n: int) -> Evidence:
         """Columns for n machines of which nothing was heard."""
