@@ -20,7 +20,7 @@ def tight_racks(seed: int) -> Relaxed:
     value = np.sqrt(power) * rng.uniform(0.8, 1.2, (len(home), 1))
     full = np.bincount(home, power.max(axis=1))
     cap = full * rng.uniform(0.5, 0.8, len(full))
-    cap[0] = 0.97 * cap[1:].sum()
+    cap[0] = cap[1:].sum() - 500.0
     parent = np.array([UNKNOWN] + [0] * RACKS)
     return relax(Ladders(value, power, np.ones(value.shape, np.bool_)), Caps(parent, cap, home))
 
@@ -35,7 +35,7 @@ def losses_of(relaxed: Relaxed) -> Losses:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("work", "states"), [(15_000, 300), (10_000_000, 2_000)])
+@pytest.mark.parametrize(("work", "states"), [(60_000, 3_000), (10_000_000, 2_000)])
 def test_a_search_says_what_its_choice_loses(seed: int, work: int, states: int) -> None:
     """The choice written down is another than the one that was weighed, or breaks a cap, or a cut search seems whole."""
     relaxed = tight_racks(seed)
