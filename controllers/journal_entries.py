@@ -81,6 +81,11 @@ class Title:
         """Row by machine id."""
         return {machine: row for row, machine in enumerate(self.machines)}
 
+    def name_of(self, row: int, mode: int) -> str:
+        """The name of a row's operating point by its column."""
+        ladder = self.ladders[int(self.ladder[row])]
+        return ladder[mode] if 0 <= mode < len(ladder) else f"column {mode}"
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stored:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controllers.journal_entries import Sent, Title
+from controllers.journal_entries import Sent, Stored, Title, read
 from controllers.journal_frames import Kind, frame
+from controllers.journal_moved import Moved, view_of
 from controllers.journal_resume import Last, last
 from controllers.journal_settings import JournalSettings
 from controllers.journal_writer import Writer
@@ -238,13 +239,10 @@ def test_a_column_of_a_later_version_does_not_stop_the_resuming(
     now = known(tmp_path, day)
     assert now.view is not None
     # The reverse: what an older version did not keep is fresh, and what no version knows is left out.
-    from controllers.journal_entries import Stored, read
-    from controllers.journal_resume import _Moved, _view
-
     stored = [e for e in read(tmp_path) if isinstance(e, Stored)][-1]
     thin = {k: v for k, v in stored.columns.items() if k != "view.fault_s"} | {"view.unheard_of": columns["mode"]}
     older = Stored(stored.number, stored.title, stored.head, thin)
     roster = day.made_roster()
-    view = _view(older, _Moved(stored.title, roster), roster, day.made_judgment().reasons, [])
+    view = view_of(older, Moved(stored.title, roster), day.made_judgment().reasons, [])
     assert np.isneginf(view.fault_s).all()
     assert np.array_equal(view.asleep_why, final.view.asleep_why)
