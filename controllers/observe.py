@@ -65,6 +65,7 @@ class Latest:
         """Move the remembered times with a clock that has stepped."""
         self._columns["at_s"] += by_s
         self._columns["asked_s"] += by_s
+        self._columns["counted_s"] += by_s
 
     def _take(self, row: int, reading: Reading, at_s: float) -> None:
         columns = self._columns
@@ -81,6 +82,8 @@ class Latest:
             value = getattr(reading, name)
             if value is not None and isfinite(value) and value >= 0:
                 columns[name][row] = value
+                if name == "accepted_difficulty":
+                    columns["counted_s"][row] = at_s
         if reading.depth is Depth.FULL:
             self.full[row] = reading
 

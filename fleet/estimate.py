@@ -113,7 +113,8 @@ def _evidence(view: View, snapshot: Snapshot, beliefs: Beliefs) -> Evidence:
         beliefs.share_check,
         heard_s=heard.at_s,
         claimed_ths=np.where(heard.state == State.HASHING, heard.hashrate_ths, np.nan),
-        accepted_difficulty=heard.accepted_difficulty,
+        # A counter that this reading did not bring is of an earlier moment, and says nothing of this one.
+        accepted_difficulty=np.where(heard.counted_s == heard.at_s, heard.accepted_difficulty, np.nan),
         share_difficulty=heard.share_difficulty,
         uptime_s=heard.uptime_s,
     )

@@ -23,12 +23,13 @@ class Heard:
     """The last answer of each machine, as columns; NaN, -1 and UNKNOWN are "not known".
 
     `at_s[n]` is when it last gave a reading (NaN: never), `asked_s[n]` when it was last asked, with an answer or without
-    (NaN: never). The other columns are those of the last reading, however old; `silent[n]` is true when
-    the last asking gave none.
+    (NaN: never), `counted_s[n]` when `accepted_difficulty` was last part of a reading (NaN: never). The other columns
+    are those of the last reading, however old; `silent[n]` is true when the last asking gave none.
     """
 
     at_s: Floats
     asked_s: Floats
+    counted_s: Floats
     silent: Bools
     state: Codes
     mode: Codes
@@ -57,6 +58,7 @@ class Heard:
         return cls(
             at_s=unknown(),
             asked_s=unknown(),
+            counted_s=unknown(),
             silent=np.zeros(n, np.bool_),
             state=np.full(n, State.UNKNOWN, np.int16),
             mode=np.full(n, UNKNOWN, np.int16),
