@@ -60,14 +60,14 @@ class Told:
     since_s: float | None = None
 
 
-def parse_told(conf: Any) -> Told:
+def parse_told(conf: Any, where: str = "get_miner_conf.cgi") -> Told:
     """What `get_miner_conf.cgi` says.
 
     Raises:
         Garbled: it is not a JSON object.
     """
     if not isinstance(conf, dict):
-        raise Garbled(f"get_miner_conf.cgi: expected a JSON object, got {type(conf).__name__}")
+        raise Garbled(f"{where}: expected a JSON object, got {type(conf).__name__}")
     codes = [code for key in _MODE_KEYS if (code := _code(conf.get(key))) is not None]
     pools = tuple(
         Pool(url=url, user=text(row.get("user")) or "", priority=place)
@@ -91,7 +91,7 @@ def parse(replies: Table, told: Told | None, machine: Machine, depth: Depth) -> 
     Raises:
         Garbled, Refused: `stats` is there and is not a reply, or is a refusal.
     """
-    stats = _stats(sections(replies["stats"], "Antminer stats")) if "stats" in replies else {}
+    stats = _stats(sections(replies["stats"], f"{machine.host} stats")) if "stats" in replies else {}
     rate, uptime = rate_ths(stats.get("GHS 5s"), 1e3), seconds(stats.get("Elapsed"))
     mode = told.mode if told else None
     age = uptime if uptime is None or told is None or told.since_s is None else min(uptime, told.since_s)
@@ -254,7 +254,7 @@ class Antminer:
         """See fleet.driver.Driver. Pools alone come from the configuration: it is there while the miner restarts."""
         if depth is Depth.POOLS:
             async with self._web:
-                self._told = parse_told(await self._web.get("/cgi-bin/get_miner_conf.cgi"))
+                self._told = await self._conf()
             return Reading(State.UNKNOWN, self._told.mode, None, None, pools=self._told.pools, depth=depth)
         replies = await self._stats_reply()
         if depth is Depth.FULL and replies:
@@ -288,6 +288,10 @@ class Antminer:
         """See fleet.driver.Driver."""
         self._web.hang_up()
 
+    async def _conf(self) -> Told:
+        conf = await self._web.get("/cgi-bin/get_miner_conf.cgi")
+        return parse_told(conf, f"{self._web_endpoint} get_miner_conf.cgi")
+
     async def _ask(self, command: str) -> Any:
         return await links.ask_text(self._api, b'{"command": "%s"}' % command.encode(), command)
 
@@ -316,7 +320,7 @@ class Antminer:
         self._told = None
         try:
             async with self._web:
-                self._told = parse_told(await self._web.get("/cgi-bin/get_miner_conf.cgi"))
+                self._told = await self._conf()
                 if depth is Depth.FULL:
                     replies["system_info"] = await self._web.get("/cgi-bin/get_system_info.cgi")
                     replies["web_summary"] = await self._optional("/cgi-bin/summary.cgi")

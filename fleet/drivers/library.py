@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
 
 from fleet.driver import DriverError, Garbled, Refused, Unreachable, Unsupported
+from fleet.drivers.values import mode_of
 from fleet.machine import SLEEP_NAME, Machine, Mode
 from fleet.reading import State
 
@@ -88,6 +89,23 @@ def mode_set(machine: Machine, name: str | None, *, sleeps: bool) -> str | None:
     if name is None and len(machine.modes) == 2:
         return machine.modes[1].name
     return name
+
+
+def mode_by_power(machine: Machine, limit_w: float | None) -> str | None:
+    """The name of the operating point that a power target stands for: one of the machine's, else the target itself."""
+    if limit_w is None:
+        return None
+    near = [mode.name for mode in machine.modes[1:] if abs(mode.power_w - limit_w) < 1.0]
+    return near[0] if near else f"{limit_w:.0f}W"
+
+
+def power_of(machine: Machine, said_w: float | None, mode: str | None, state: State) -> tuple[float | None, bool]:
+    """The power and whether it was measured; the nameplate's of what the machine is seen to do where it says none."""
+    if said_w is not None:
+        return said_w, True
+    point = mode_of(machine, mode)
+    fits = point is not None and (state is State.SLEEPING) == (mode == SLEEP_NAME)
+    return (point.power_w if point and fits and state in (State.HASHING, State.SLEEPING) else None), False
 
 
 def wakes_to(machine: Machine, mode: Mode) -> bool:

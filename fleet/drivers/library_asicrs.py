@@ -16,12 +16,14 @@ from fleet.drivers.library import (
     POWER_LIMIT,
     accepted,
     bounded,
+    mode_by_power,
     mode_set,
+    power_of,
     reachable_by_library,
     state_of,
     wakes_to,
 )
-from fleet.drivers.values import celsius, count, hashes, hottest, rate_ths, seconds, text, watts
+from fleet.drivers.values import celsius, count, hashes, hottest, rate_ths, seconds, text, total_ths, watts
 from fleet.links import Credentials
 from fleet.machine import SLEEP_NAME, Machine, Mode
 from fleet.reading import Board, Depth, Identity, Pool, Reading, State
@@ -45,15 +47,17 @@ def parse(data: Any, machine: Machine, depth: Depth) -> Reading:
     Raises:
         Unreachable: nothing in it was said by the machine (the library returns an object for a dead one).
     """
-    rate = rate_ths(_ths(data.hashrate))
-    power = watts(data.wattage)
     boards = tuple(_board(board) for board in (data.hashboards or ())[:32])
+    rate, said_w = rate_ths(_ths(data.hashrate)), watts(data.wattage)
+    rate = total_ths(boards) if rate is None else rate
     chip = hottest(board.chip_c for board in boards)
-    if rate is None and power is None and chip is None:
-        raise Unreachable(
-            f"{machine.host}: asic-rs gave an object without hash rate, power and temperatures: a dead machine"
-        )
-    sleeps = data.is_mining is False and not (rate is not None and hashes(machine, rate))
+    if rate is None and said_w is None and chip is None:
+        raise Unreachable(f"{machine.host}: asic-rs gave an object that says nothing of its machine: a dead one")
+    seen = rate is not None and hashes(machine, rate)
+    sleeps = data.is_mining is False and not seen
+    state = state_of(hashes=seen, sleeps=sleeps, said=_STATES.get(type(data.operating_state).__name__, State.UNKNOWN))
+    mode = mode_set(machine, _target(machine, data.tuning_target), sleeps=sleeps)
+    power, measured = power_of(machine, said_w, mode, state)
     full: dict[str, Any] = {}
     if depth is Depth.FULL:
         full = {
@@ -70,15 +74,11 @@ def parse(data: Any, machine: Machine, depth: Depth) -> Reading:
             ),
         }
     return Reading(
-        state=state_of(
-            hashes=rate is not None and hashes(machine, rate),
-            sleeps=sleeps,
-            said=_STATES.get(type(data.operating_state).__name__, State.UNKNOWN),
-        ),
-        mode=mode_set(machine, _target(data.tuning_target), sleeps=sleeps),
+        state=state,
+        mode=mode,
         hashrate_ths=rate,
         power_w=power,
-        power_measured=power is not None,
+        power_measured=measured,
         chip_c=chip,
         board_c=hottest(board.board_c for board in boards),
         uptime_s=seconds(data.uptime.total_seconds()) if data.uptime is not None else None,
@@ -109,12 +109,12 @@ def _board(board: Any) -> Board:
     )
 
 
-def _target(target: Any) -> str | None:
+def _target(machine: Machine, target: Any) -> str | None:
     """The name of an operating point by the library's tuning target."""
     if target is None:
         return None
     if target.watts is not None:
-        return f"{target.watts:.0f}W"
+        return mode_by_power(machine, target.watts)
     if target.target_mode is not None:
         return str(target.target_mode).rpartition(".")[2].lower()
     return text(target.preset_name)

@@ -16,12 +16,14 @@ from fleet.drivers.library import (
     POWER_LIMIT,
     accepted,
     bounded,
+    mode_by_power,
     mode_set,
+    power_of,
     reachable_by_library,
     state_of,
     wakes_to,
 )
-from fleet.drivers.values import celsius, count, hashes, hottest, rate_ths, seconds, text, watts
+from fleet.drivers.values import celsius, count, hashes, hottest, number, rate_ths, seconds, text, total_ths, watts
 from fleet.links import Credentials
 from fleet.machine import SLEEP_NAME, Machine, Mode
 from fleet.reading import Board, Depth, Identity, Pool, Reading, State
@@ -45,17 +47,20 @@ def parse(data: Any, machine: Machine, depth: Depth) -> Reading:
     Raises:
         Unreachable: nothing in it was said by the machine (the library returns an object for a dead one).
     """
-    rate, power = rate_ths(_ths(data.raw_hashrate)), watts(data.wattage)
     boards = tuple(_board(board) for board in (data.hashboards or ())[:32])
-    chip, uptime = hottest(board.chip_c for board in boards), seconds(data.uptime)
-    if rate is None and power is None and chip is None:
-        raise Unreachable(
-            f"{machine.host}: pyasic gave an object without hash rate, power and temperatures: a dead machine"
-        )
+    rate, said_w = rate_ths(_ths(data.raw_hashrate)), watts(data.wattage)
+    rate = total_ths(boards) if rate is None else rate
+    chip = hottest(board.chip_c for board in boards)
+    if rate is None and said_w is None and chip is None:
+        raise Unreachable(f"{machine.host}: pyasic gave an object that says nothing of its machine: a dead one")
     seen = rate is not None and hashes(machine, rate)
     sleeps = data.is_mining is False and not seen
-    limit = count(data.raw_wattage_limit)
-    named = f"{limit}W" if limit else None
+    state = state_of(hashes=seen, sleeps=sleeps)
+    # A limit is a target only where the ladder is one of limits: firmware with modes of its own reports one too.
+    limited = mode_by_power(machine, number(data.raw_wattage_limit, 1.0, 1e5))
+    named = limited if limited and POWER_LIMIT.fullmatch(limited) and machine.mode_named(limited) > 0 else None
+    mode = mode_set(machine, named, sleeps=sleeps)
+    power, measured = power_of(machine, said_w, mode, state)
     full: dict[str, Any] = {}
     if depth is Depth.FULL:
         info = data.device_info
@@ -76,14 +81,14 @@ def parse(data: Any, machine: Machine, depth: Depth) -> Reading:
             ),
         }
     return Reading(
-        state=state_of(hashes=seen, sleeps=sleeps),
-        mode=mode_set(machine, named if any(mode.name == named for mode in machine.modes) else None, sleeps=sleeps),
+        state=state,
+        mode=mode,
         hashrate_ths=rate,
         power_w=power,
-        power_measured=power is not None,
+        power_measured=measured,
         chip_c=chip,
         board_c=hottest(board.board_c for board in boards),
-        uptime_s=uptime,
+        uptime_s=seconds(data.uptime),
         depth=depth,
         **full,
     )
@@ -104,7 +109,8 @@ def _ths(rate: Any) -> float | None:
 
 
 def _board(board: Any) -> Board:
-    return Board(rate_ths(_ths(board.hashrate)), celsius(board.temp), hottest((board.chip_temp,)), count(board.chips))
+    sensors = (board.temp, board.inlet_temp, board.outlet_temp)
+    return Board(rate_ths(_ths(board.hashrate)), hottest(sensors), celsius(board.chip_temp), count(board.chips))
 
 
 async def _identify(host: str) -> Any:

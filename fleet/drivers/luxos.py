@@ -63,7 +63,7 @@ def parse(replies: Table, machine: Machine, depth: Depth) -> Reading:
         Garbled: the command that the depth cannot do without is missing or is not a reply.
         Refused: the machine refused that command.
     """
-    needed = sections(replies.get(_NEEDED[depth]), f"LuxOS {_NEEDED[depth]}")
+    needed = sections(replies.get(_NEEDED[depth]), f"{machine.host} {_NEEDED[depth]}")
     if depth is Depth.POOLS:
         return Reading(State.UNKNOWN, None, None, None, pools=pools_of(needed), depth=depth)
     summary, config = first(needed, "SUMMARY"), first(_lenient(replies, "config"), "CONFIG")

@@ -89,9 +89,13 @@ def parse(replies: Table, told: Told, machine: Machine, depth: Depth) -> Reading
         Garbled, Refused: a reply that the depth cannot do without is none, or says no.
     """
     if depth is Depth.POOLS:
-        pools = pools_of(message(replies.get("pools"), "WhatsMiner pools"))
+        pools = pools_of(message(replies.get("pools"), f"{machine.host} get.miner.status pools"))
         return Reading(State.UNKNOWN, None, None, None, pools=pools, depth=depth)
-    summary = table(message(replies["summary"], "WhatsMiner summary").get("summary")) if "summary" in replies else {}
+    summary = (
+        table(message(replies["summary"], f"{machine.host} get.miner.status summary").get("summary"))
+        if "summary" in replies
+        else {}
+    )
     device = table(table(replies.get("device")).get("msg"))
     rate, power = rate_ths(summary.get("hash-realtime")), watts(summary.get("power-realtime"))
     errors = errors_of(device)

@@ -57,6 +57,8 @@ def data(ths: float | None = 60.0, watts: float | None = 1190.0, **changes: Any)
         outlet_chip_temperature=71.0,
         working_chips=100,
         temp=50.0,
+        inlet_temp=None,
+        outlet_temp=49.0,
         chip_temp=71.0,
         chips=100,
     )
@@ -177,6 +179,7 @@ def driver(library: Callable[..., Any], miner: Any, *modes: Mode, deadline_s: fl
         (data(0.0, 900.0), State.UNKNOWN, "on", 0.0),
         (data(60.0, is_mining=False), State.HASHING, "on", 60.0),
         (data(1e9), State.UNKNOWN, "on", None),
+        (data(60.0, hashrate=None, raw_hashrate=None), State.HASHING, "on", 60.0),  # the sum of its boards
     ],
 )
 def test_a_reading(library: Any, answer: Any, state: State, mode: str, ths: float | None) -> None:
@@ -186,6 +189,33 @@ def test_a_reading(library: Any, answer: Any, state: State, mode: str, ths: floa
     assert reading.power_measured
     if ths:
         assert (reading.chip_c, reading.board_c) == (71.0, 50.0)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("answer", "power_w"),
+    [
+        (data(60.0, None), 1200.0),
+        (data(0.0, None, is_mining=False), 10.0),
+        (data(60.0, None, is_mining=False), 1200.0),
+        (data(0.0, None), None),
+    ],
+)
+def test_no_watts_are_the_nameplates(library: Any, answer: Any, power_w: float | None) -> None:
+    """A machine that measures nothing would count as unknown; one that does neither hash nor sleep is."""
+    reading = asyncio.run(driver(library, Miner(answer)).read(Depth.LEAN))
+    assert (reading.power_w, reading.power_measured) == (power_w, False)
+
+
+def test_a_power_target_names_the_mode() -> None:
+    """A ladder of power limits would never be confirmed."""
+    by_watts = data(tuning_target=Thing(watts=900.4, target_mode=None, preset_name=None), raw_wattage_limit=900)
+    off = data(tuning_target=Thing(watts=800.0, target_mode=None, preset_name=None), raw_wattage_limit=800)
+    modes = (LIMIT, ON)
+    assert asyncio.run(driver(AsicRs, Miner(by_watts), *modes).read(Depth.LEAN)).mode == "900W"
+    assert asyncio.run(driver(PyAsic, Miner(by_watts), *modes).read(Depth.LEAN)).mode == "900W"
+    assert asyncio.run(driver(AsicRs, Miner(off), *modes).read(Depth.LEAN)).mode == "800W"
+    assert asyncio.run(driver(PyAsic, Miner(off), *modes).read(Depth.LEAN)).mode is None
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -212,7 +242,7 @@ async def _both(lib: Any) -> Any:
     ("miner", "error", "words"),
     [
         (None, Unreachable, "no machine that it knows"),
-        (Miner(data(None, None)), Unreachable, "a dead machine"),
+        (Miner(data(None, None)), Unreachable, "a dead one"),
         (Miner(delay_s=30), Unreachable, "no answer in 0.2 s"),
         (Miner(ConnectionError("x")), Unreachable, "ConnectionError"),
         (Miner(KeyError("hunter2")), Garbled, "KeyError"),
