@@ -35,6 +35,10 @@ _SAID_MOST = 20
 """Skipped stretches told one by one on standard error; JSON has them all."""
 
 
+class NoSite(Exception):
+    """The site file's own rule was asked for without a site file."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
@@ -139,10 +143,12 @@ def _midnight_s(day: date) -> float:
 
 def main(args: argparse.Namespace) -> int:
     """Read, run, show; 2 for input that cannot be used."""
+    from simulators.backtesting.machines import UnknownModel
+
     try:
         return _main(args)
-    except (SeriesError, LookupError, ValueError) as error:
-        sys.stderr.write(f"hashwatt backtest: {error.args[0] if isinstance(error, LookupError) else error}\n")
+    except (SeriesError, UnknownModel, NoSite) as error:
+        sys.stderr.write(f"hashwatt backtest: {error}\n")
         return Exit.USAGE
 
 
@@ -151,8 +157,8 @@ def _main(args: argparse.Namespace) -> int:
 
     Raises:
         SeriesError: a file that cannot be used.
-        LookupError: a model that is not known.
-        ValueError: arguments that do not go together.
+        UnknownModel: no such nameplate.
+        NoSite: the site's rule is asked for without a site.
     """
     from simulators.backtest import backtest_judgment, run_backtest
     from simulators.backtesting.drive import World
@@ -220,7 +226,7 @@ def _policies(args: argparse.Namespace, own: Switching | None) -> dict[str, Swit
     """The rules to compare, by name.
 
     Raises:
-        ValueError: the site's rule is asked for and there is no site file.
+        NoSite: the site's rule is asked for and there is no site file.
     """
     from simulators.backtest import POLICIES
 
@@ -231,7 +237,7 @@ def _policies(args: argparse.Namespace, own: Switching | None) -> dict[str, Swit
         return known
     if "site" in args.policy:
         if own is None:
-            raise ValueError("--policy site: there is no --site, expected one of the other policies")
+            raise NoSite("--policy site: there is no --site, expected one of the other policies")
         known["site"] = own
     return {name: rule for name, rule in known.items() if name in args.policy}
 

@@ -18,14 +18,17 @@ from fleet.units import WATTS_PER_MW
 
 START_S = 600.0
 """Seconds of a restart at full power without a hash."""
-MACHINES_MOST = 100_000
+
+
+class UnknownModel(LookupError):
+    """A model that the catalogue does not have; the message lists those that it has."""
 
 
 def nameplate_like(name: str) -> Nameplate:
     """The first row of the catalogue whose model is `name`, with or without the maker, spaces, hyphens or capitals.
 
     Raises:
-        LookupError: there is none; the message lists the models that there are.
+        UnknownModel: there is none.
     """
     wanted = _plain(name)
     for row in NAMEPLATES:
@@ -33,7 +36,7 @@ def nameplate_like(name: str) -> Nameplate:
         if wanted in (model, model.removeprefix("antminer"), model.removeprefix("whatsminer")):
             return row
     known = ", ".join(dict.fromkeys(row.model for row in NAMEPLATES))
-    raise LookupError(f"--model {name!r}: no such nameplate, expected one of {known}")
+    raise UnknownModel(f"--model {name!r}: no such nameplate, expected one of {known}")
 
 
 def _plain(name: str) -> str:
@@ -45,11 +48,8 @@ def fleet_of(models: Sequence[str], machines: int, *, start_s: float = START_S, 
     """A roster of `machines` machines, the models taken in turn; `ladder`: with every operating point of the catalogue.
 
     Raises:
-        LookupError: a model that the catalogue does not have.
-        ValueError: no machine, or more than the most.
+        UnknownModel: a model that the catalogue does not have.
     """
-    if not 1 <= machines <= MACHINES_MOST:
-        raise ValueError(f"--machines {machines}: expected 1 to {MACHINES_MOST}")
     plates = [nameplate_like(name) for name in models]
     return Roster.of([_machine(number, plates[number % len(plates)], start_s, ladder) for number in range(machines)])
 
