@@ -235,8 +235,9 @@ class Guard:
         """Rounds of looking and commanding, until it is over."""
         busy = np.zeros(len(self._site.roster), np.bool_)
         while True:
-            await self._look(duty, hands, busy)
+            # In this order: a machine whose command is resolved is looked at before it may be commanded again.
             self._take_in(duty, hands, journal, busy)
+            await self._look(duty, hands, busy)
             if self._lost is not None or not self._lease.held():
                 self.events.say("lease", str(self._lost or "its term is over"))
                 return Ending.LOST
