@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"memory at most: {figures['rss_mb']:.0f} MB (wanted: under 250 MB)")
     print(f"first look at all: {figures['first_look_s']:.1f} s")
     print(
-        f"one order to 99 % asleep by read-back: {figures['order_to_99_percent_asleep_s']:.1f} s, the machines' own time included"
+        f"one order to 99 % asleep by read-back: {figures['order_to_99_percent_asleep_s']:.1f} s (with the machines' own time)"
     )
     if options.json is not None:
         options.json.write_text(json.dumps(figures))

@@ -8,7 +8,7 @@ one task with a bound on how many run; a newer command for the same machine take
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class Actor:
     def __init__(
         self,
         roster: Roster,
-        drivers: list[Driver],
+        drivers: Sequence[Driver],
         observer: Observer,
         lease: Lease,
         clock: Clock,

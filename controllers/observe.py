@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import heapq
 import time
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite, nan
 
@@ -26,6 +27,7 @@ from fleet.reading import Answer, Cause, Depth, Reading, Silence, State
 from fleet.snapshot import Heard
 
 _PLAUSIBLE = {"hashrate_ths": 1e5, "power_w": 1e6, "chip_c": 200.0, "uptime_s": 1e10}
+LOOK_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _PAUSE_S = 0.02
 _FULL_TRIES_APART = 3
 
@@ -102,6 +104,8 @@ class PollCounts:
     late_most_s: float = 0.0
     missed: int = 0
     """Looks that began more than one period late."""
+    within: list[int] = field(default_factory=lambda: [0] * (len(LOOK_BUCKETS_S) + 1))
+    """Looks that took no longer than each of LOOK_BUCKETS_S and longer than the one before; the last: longer than all."""
 
 
 class Observer:
@@ -110,7 +114,7 @@ class Observer:
     def __init__(
         self,
         roster: Roster,
-        drivers: list[Driver],
+        drivers: Sequence[Driver],
         clock: Clock,
         *,
         lean_s: float,
@@ -177,7 +181,9 @@ class Observer:
         """One look at one machine, taken in; the caller holds its lock."""
         began = time.perf_counter()
         answer = await ask(self._drivers[row], depth)
-        self.counts.seconds += time.perf_counter() - began
+        took_s = time.perf_counter() - began
+        self.counts.seconds += took_s
+        self.counts.within[bisect_left(LOOK_BUCKETS_S, took_s)] += 1
         self.counts.count += 1
         outcome = "reading" if isinstance(answer, Reading) else answer.cause.name.lower()
         self.counts.looks[depth.name.lower(), outcome] += 1

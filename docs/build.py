@@ -1,5 +1,7 @@
-"""Writes docs/site-file.md and docs/cli.md from the code: the settings classes are the site file's schema, the parsers the
-command line's. `python docs/build.py` writes them, `python docs/build.py --check` fails when they are not what it would write.
+"""Writes docs/site-file.md and docs/cli.md from the code.
+
+The settings classes are the site file's schema, the parsers the command line's. `python docs/build.py` writes the pages,
+`python docs/build.py --check` fails when they are not what it would write.
 """
 
 from __future__ import annotations
@@ -7,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import types
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -45,7 +48,7 @@ def type_text(kind: Any) -> str:
         return "table"
     if origin is not None:
         return f"table of {type_text(parts[-1])}"
-    if isinstance(kind, type) and hasattr(kind, "__members__"):
+    if isinstance(kind, type) and issubclass(kind, Enum):
         return " or ".join(f'"{member.value}"' for member in kind)
     names = {float: "number", int: "integer", str: "string", bool: "true or false", Path: "path"}
     return names.get(kind, getattr(kind, "__name__", str(kind)))
@@ -73,7 +76,7 @@ def default_text(field: Any) -> str:
         return "its defaults"
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         return ", ".join(type(item).__name__ for item in value)
-    return f"`{str(value)}`" if value not in ((), {}, "") else "none"
+    return f"`{value!s}`" if value not in ((), {}, "") else "none"
 
 
 def model_text(model: type[BaseModel]) -> list[str]:
@@ -145,7 +148,8 @@ def cli_text() -> str:
     walk(SiteSums, seen)
     lines += [line for model in seen for line in model_text(model)]
     lines += ["\n`explain --json` is one Explanation."]
-    walk(Explanation, explained := {})
+    explained: dict[type[BaseModel], None] = {}
+    walk(Explanation, explained)
     lines += [line for model in explained if model not in seen for line in model_text(model)]
     return "\n".join(lines) + "\n"
 

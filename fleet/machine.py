@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Machine:
     usual: str
     place: tuple[str, ...] = ()
     ports: Mapping[str, int] = field(default_factory=dict)
-    """The vendor's ports where they are mapped elsewhere: {"api": 14028, "web": 18080}; absent means the vendor's own."""
+    """The vendor's ports where they are mapped elsewhere: {"api": 14028, "web": 18080}; absent: the vendor's own."""
     start_s: float = 0.0
     wear_usd: float = 0.0
     confirm_s: float = 60.0
@@ -59,7 +60,7 @@ class Machine:
             raise ValueError(f"machine {self.id!r}: modes are {names}, expected {SLEEP_NAME!r} and at least one other")
         if len(set(names)) != len(names):
             raise ValueError(f"machine {self.id!r}: two modes have one name in {names}")
-        if any(later <= earlier for earlier, later in zip(powers, powers[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(powers)):
             raise ValueError(f"machine {self.id!r}: powers are {powers} W, expected rising with the modes")
         if self.usual not in names[1:]:
             raise ValueError(f"machine {self.id!r}: usual mode {self.usual!r} is none of {names[1:]}")
@@ -76,7 +77,8 @@ class Machine:
 class Tree:
     """The places of a site: node 0 is the site, a parent stands before its children.
 
-    `parent[m]` (the site's is -1), `cap_w[m]` (inf where there is none), `names[m]` the path ("feeder-a/rack-3"; the site's is "").
+    `parent[m]` (the site's is -1), `cap_w[m]` (inf where there is none), `names[m]` the path ("feeder-a/rack-3"; the
+    site's is "").
     """
 
     names: tuple[str, ...]
@@ -127,7 +129,7 @@ class Tree:
 
     def totals(self, leaf: Ints, per_machine: Floats) -> Floats:
         """total[m] of a per-machine quantity over everything below each node; leaf[n] is each machine's own node."""
-        total = np.bincount(leaf, weights=per_machine, minlength=len(self.names))
+        total: Floats = np.bincount(leaf, weights=per_machine, minlength=len(self.names)).astype(np.float64, copy=False)
         for m in range(len(self.names) - 1, 0, -1):
             total[self.parent[m]] += total[m]
         return total
@@ -237,4 +239,5 @@ class Roster:
             only = np.zeros(len(self), dtype=np.bool_)
             only[self.index[scope]] = True
             return only
-        return self.tree.member[self.leaf, self.tree.row[scope]]
+        below: Bools = self.tree.member[self.leaf, self.tree.row[scope]]
+        return below

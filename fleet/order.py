@@ -48,7 +48,9 @@ class Order:
     def __post_init__(self) -> None:
         """A cap says how much, and every order ends after it was given."""
         if (self.kind is OrderKind.CAP) != (self.cap_w is not None):
-            raise ValueError(f"order {self.id!r}: cap_w is {self.cap_w}, expected a power in W for a cap and nothing otherwise")
+            raise ValueError(
+                f"order {self.id!r}: cap_w is {self.cap_w}, expected a power in W for a cap and nothing otherwise"
+            )
         if self.cap_w is not None and not 0 <= self.cap_w < float("inf"):
             raise ValueError(f"order {self.id!r}: cap_w is {self.cap_w}, expected 0 W or more")
         if not self.given_s < self.until_s < float("inf"):

@@ -42,7 +42,7 @@ def test_a_good_file_resolves() -> None:
     found = site(GOOD)
     assert found.roster.tree.names == ("", "feeder-a", "feeder-a/rack-1", "feeder-a/rack-2")
     assert found.roster.tree.cap_w.tolist() == [9_000.0, 6_500.0, float("inf"), float("inf")]
-    assert [mode.name for mode in found.roster.machines[0].modes][0] == "sleep"
+    assert found.roster.machines[0].modes[0].name == "sleep"
     assert len(found.roster.machines[1].modes) > 20
     assert not found.live.any()
 
@@ -66,7 +66,7 @@ def test_a_good_file_resolves() -> None:
         (('place = "feeder-a/rack-2"', 'place = "feeder-a/rack-2"\ncredentials = "x"'), "credentials is 'x'"),
         (('name = "garage"', 'name = "gar age"'), "name: is 'gar age'"),
         (('host = "127.0.0.12"', ""), "machines[1].host: missing"),
-        (('feeds = [{ kind = "mempool", url = "http://127.0.0.1:8999/api" }]', 'feeds = [{ kind = "fixed", quantity = "coin_usd", unit = "EUR", value = 1 }]'), "EUR"),
+        (('kind = "mempool", url = "http://127.0.0.1:8999/api"', 'kind = "fixed", quantity = "coin_usd", unit = "EUR", value = 1'), "EUR"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told(change: tuple[str, str], told: str) -> None:
