@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from fleet.columns import OFF_LADDER, UNKNOWN, Bools, Codes, Floats
+from fleet.columns import UNKNOWN, Bools, Codes, Floats
 from fleet.command import OutcomeKind
 from fleet.machine import SLEEP, Roster
 from fleet.reading import State
@@ -25,8 +25,8 @@ from fleet.work.evidence import Evidence, ShareCheck, observe
 
 _SMOOTHING = 0.2
 _SCALES = (0.5, 1.5)
-_REBOOT_S = 30.0
-"""Uptime that is shorter than it should be by so much is another boot's; less is the clocks' difference."""
+_REBOOT_S = 90.0
+"""Uptime that is shorter than it should be by so much is another boot's; less may be a clock that counts in minutes."""
 
 
 class Beliefs(Settings):
@@ -60,8 +60,9 @@ def estimate(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -
     if not (fresh.any() or pending.any() or (view.doubt != UNKNOWN).any()):
         older = replace(view, at_s=at_s, looked=looked)
         return replace(older, worst_w=_worst_w(older, snapshot, roster, beliefs))
-    mode = _mode(view, snapshot, fresh)
-    known = fresh & (mode != UNKNOWN) & ~_contradicts(snapshot, fresh)
+    # Where what a machine is told and what it does contradict each other, the last belief stands until they agree.
+    known = fresh & (heard.mode != UNKNOWN) & ~_contradicts(snapshot, fresh)
+    mode = np.where(known, heard.mode, view.mode)
     done = pending & known & (mode == view.wanted) & (heard_s > view.sent_s)
     withheld, failed = _unanswered(view, snapshot, roster, beliefs, pending & ~done)
     failures = np.where(done, 0, view.failures + failed).astype(np.int16)
@@ -127,17 +128,6 @@ def _contradicts(snapshot: Snapshot, fresh: Bools) -> Bools:
         ((mode == SLEEP) & (state == State.HASHING)) | ((mode > SLEEP) & (state == State.SLEEPING))
     )
     return contradicts
-
-
-def _mode(view: View, snapshot: Snapshot, fresh: Bools) -> Codes:
-    """Where each machine is: as its readings show, once what it is told and what it does agree.
-
-    Until then the last belief stands; without one, it is somewhere off its ladder.
-    """
-    heard = snapshot.heard
-    contradicts = _contradicts(snapshot, fresh)
-    mode = np.where(fresh & (heard.mode != UNKNOWN) & ~contradicts, heard.mode, view.mode)
-    return np.where(contradicts & (mode == UNKNOWN), np.int16(OFF_LADDER), mode).astype(np.int16, copy=False)
 
 
 def _rebooted(view: View, snapshot: Snapshot, heard_s: Floats, shown: Bools) -> Bools:

@@ -125,7 +125,7 @@ class Ordered:
                 narrowed = self._wish(scene, order) | ~within
                 if keep is not None:
                     narrowed = keep & narrowed
-                    narrowed = np.where(narrowed.any(axis=1)[:, None], narrowed, keep)
+                    narrowed = np.where(narrowed.any(axis=1, keepdims=True), narrowed, keep)
                 keep = narrowed
         return keep
 

@@ -199,7 +199,8 @@ def _paced(
             left_w = _left_w(scene, _MINUTE_S, pace.ramp_up_kw_min * 1e3, "up_w")
             up = held.back("ramp up", up, _within(gain, np.maximum(delta_w, 0.0), up, left_w))
         up = held.back("stagger", up, _staggered(scene, footing, pace, gain, up & (standing == SLEEP)))
-    return down | up
+    moving: Bools = down | up
+    return moving
 
 
 class _Held:
@@ -226,7 +227,8 @@ def _commandable(scene: Scene, footing: Footing) -> Bools:
     """Rows whose mode is known and that answered lately; a row that only decides in shadow needs a known standing."""
     view = scene.view
     heard = ~silent(view, scene.beliefs) & (view.mode != UNKNOWN)
-    return np.where(footing.live, heard, view.standing != UNKNOWN)
+    may: Bools = np.where(footing.live, heard, view.standing != UNKNOWN)
+    return may
 
 
 def _rested(scene: Scene, pace: Pace, target: Codes) -> Bools:
@@ -239,7 +241,8 @@ def _rested(scene: Scene, pace: Pace, target: Codes) -> Bools:
 
 def _keep_setpoints(going: Bools, standing: Codes, target: Codes) -> Bools:
     """A setpoint that is none of the ladder's is somebody's choice: only sleep replaces it."""
-    return going & ((standing >= 0) | (target == SLEEP))
+    kept: Bools = going & ((standing >= 0) | (target == SLEEP))
+    return kept
 
 
 def _gain(choices: Choices, target: Codes, standing: Codes) -> Floats:

@@ -31,7 +31,7 @@ class Decision:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Record:
-    """Tick `number` at `snapshot.at_s`: its snapshot, the view after it, and its decision; `tick_s` is what it took (real time)."""
+    """Tick `number`: its snapshot, the view after it, its decision, and the real time it took."""
 
     number: int
     snapshot: Snapshot

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fleet.columns import OFF_LADDER, UNKNOWN, Bools, Codes, Floats, Ints, frozen
+from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints, frozen
 from fleet.command import Commands
 from fleet.estimate import Beliefs, estimate, silent
 from fleet.machine import SLEEP, Roster
@@ -24,14 +24,15 @@ from fleet.snapshot import Snapshot
 from fleet.units import SECONDS_PER_HOUR
 from fleet.view import Tally, View
 from policies.choices import Choices
-from policies.dispatch import dispatch
+from policies.dispatch import QUICK, USUAL, Effort, dispatch
 from policies.economics import Economics, Prices, cost_usd_h, market_hashprice, revenue_usd_h
 from policies.lost import MarketLost
+from policies.narrowing import Narrowed, give_way, narrow, only_where_needed
 from policies.orders import Ordered, SomebodysHand, emergency_nodes, in_force, node_caps, released_s
 from policies.plan import Footing, Pace, Planned, plan
 from policies.record import Decision
 from policies.safety import Faulted, LongSilent, TooHot
-from policies.scene import URGENT_KINDS, Constraint, Kind, Scene
+from policies.scene import Constraint, Kind, Scene
 from policies.switching import Regret, Stakes, Switching, start_usd, with_steps
 from policies.tariff import FixedTariff, Tariff
 
@@ -39,20 +40,10 @@ CAP_REASON, MONEY_REASON = "power cap", "money"
 """The reasons that are no constraint's: a cap of the site's tree, and what earns most."""
 _MANY_TICKS_H = 1.0
 """A longer time between two ticks counts as so much."""
+_SMALL_SITE = 1_000
+"""Up to so many machines the dispatch may look longer; in larger sites one machine's step weighs less."""
 _SWAP = 0.01
 """Below a cap that binds, two machines change places when that earns so much of their revenue."""
-_LAST_RESORT_USD_WH = 1.0
-"""What a watt counts by which a hold has to yield to a cap: more than any price of power."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Narrowed:
-    """Choices after every constraint, and as they were before each kind; our own bugs, and whether safety was among them."""
-
-    choices: Choices
-    before: dict[Kind, Choices]
-    faults: tuple[str, ...]
-    unsafe: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +59,9 @@ class Judgment:
     constraints: tuple[Constraint, ...] = (TooHot(), Faulted(), LongSilent())
     live: Bools | None = None
     corroboration: Fraction = 0.25
-    """How far two sources of the power price may differ and still corroborate each other."""
+    """How far two sources of a price may differ and still corroborate each other."""
+    effort: Effort | None = None
+    """How hard the dispatch looks for the last thousandth of a percent under caps (None: by the number of machines)."""
 
     @cached_property
     def ordered(self) -> tuple[Constraint, ...]:
@@ -95,12 +88,12 @@ class Judgment:
     @cached_property
     def feeder(self) -> Ints:
         """feeder[n]: the place right below the site on which each machine hangs (the site itself where there is none)."""
-        tree, feeder = self.roster.tree, np.array(self.roster.leaf)
-        for row, node in enumerate(feeder):
-            while node > 0 and tree.parent[node] > 0:
-                node = tree.parent[node]
-            feeder[row] = node
-        return frozen(feeder)
+        tree = self.roster.tree
+        below_site = np.arange(len(tree.names))
+        for m in range(1, len(tree.names)):
+            if tree.parent[m] > 0:
+                below_site[m] = below_site[tree.parent[m]]
+        return frozen(below_site[self.roster.leaf])
 
     @cached_property
     def _for_money(self) -> Bools:
@@ -140,7 +133,7 @@ class Judgment:
         view = self._stand(self._release(view, snapshot))
         scene = Scene(self.roster, view, snapshot, self.beliefs, in_force(snapshot.orders, snapshot.at_s, self.roster))
         prices = self.prices(snapshot)
-        narrowed = self._narrow(scene, known=prices.known)
+        narrowed = narrow(scene, self.ordered, self.reasons, known=prices.known)
         choices, regret, footing = self._dispatch(scene, narrowed, prices, last_s)
         planned = Planned(Commands.none(), None) if narrowed.unsafe else plan(scene, choices, footing, self.pace)
         view = self._after(scene, choices, planned, regret, last_s)
@@ -166,32 +159,8 @@ class Judgment:
         regret = np.where(switched, 0.0, view.regret_usd) if switched.any() else view.regret_usd
         return replace(view, standing=standing, regret_usd=regret)
 
-    def _narrow(self, scene: Scene, *, known: bool) -> _Narrowed:
-        """Every constraint's wish in order; a broken one is skipped and named, a broken safety stops commanding."""
-        choices = Choices.all(self.roster, self.reasons)
-        before: dict[Kind, Choices] = {}
-        faults: list[str] = []
-        unsafe = False
-        off_ladder = scene.view.standing == OFF_LADDER
-        for reason, constraint in enumerate(self.ordered):
-            before.setdefault(constraint.rank, choices)
-            if isinstance(constraint, MarketLost) and known:
-                continue
-            try:
-                keep = constraint.keep(scene)
-                if keep is not None:
-                    urgent = constraint.rank in URGENT_KINDS
-                    choices = choices.narrow(reason, keep, scene.view.standing, urgent=urgent)
-                if off_ladder.any() and (stay := getattr(constraint, "stay", None)) is not None:
-                    pinned = stay(scene)
-                    choices = choices if pinned is None else choices.pin(pinned & off_ladder)
-            except Exception as error:  # noqa: BLE001 - a bug of ours in one policy must not stop the others
-                faults.append(f"{constraint.label}: {type(error).__name__}: {error}")
-                unsafe = unsafe or constraint.rank is Kind.SAFETY
-        return _Narrowed(choices, before, tuple(faults), unsafe)
-
     def _dispatch(
-        self, scene: Scene, narrowed: _Narrowed, prices: Prices, last_s: float
+        self, scene: Scene, narrowed: Narrowed, prices: Prices, last_s: float
     ) -> tuple[Choices, Floats, Footing]:
         """The best that is left under the caps; also the regret carried on, and what the plan stands on."""
         view, modes, choices = scene.view, self.roster.modes, narrowed.choices
@@ -211,15 +180,16 @@ class Judgment:
         else:
             worth = MarketLost(self.economics.when_lost).worth(scene)
         leaf, tree = self.roster.leaf, self.roster.tree
-        sent = dispatch(worth, counted, choices.allowed, leaf, tree, cap_w=cap_w)
+        effort = self.effort or (USUAL if len(self.roster) <= _SMALL_SITE else QUICK)
+        sent = dispatch(worth, counted, choices.allowed, leaf, tree, cap_w=cap_w, effort=effort)
         if sent.overloaded.any():
-            choices, worth = self._yield_to_caps(narrowed, sent.overloaded, cap_kind, worth, counted)
-            sent = dispatch(worth, counted, choices.allowed, leaf, tree, cap_w=cap_w)
-            choices = self._only_where_needed(narrowed.choices, choices, sent.mode)
+            choices, worth = give_way(narrowed, self.roster, sent.overloaded, cap_kind, worth, counted)
+            sent = dispatch(worth, counted, choices.allowed, leaf, tree, cap_w=cap_w, effort=effort)
+            choices = only_where_needed(narrowed.choices, choices, sent.mode)
         choices = replace(
             choices,
             target=sent.mode.astype(np.int16),
-            why=self._whys(scene, choices, worth, sent.mode),
+            why=self._whys(scene, choices, worth, sent.mode, capped=bool(np.isfinite(cap_w).any())),
             value_usd_h=value,
             power_w=power_w,
             shadow_usd_mwh=sent.shadow_usd_mwh if value is not None else np.zeros(len(cap_w)),
@@ -227,54 +197,13 @@ class Judgment:
         )
         return choices, regret, self._footing(scene, choices, expected_w, cap_w)
 
-    def _yield_to_caps(
-        self, narrowed: _Narrowed, overloaded: Bools, cap_kind: Ints, worth: Floats, counted_w: Floats
-    ) -> tuple[Choices, Floats]:
-        """Where a cap cannot be met, weaker wishes than whoever set it give way: lower points come back, as a last resort.
-
-        The tree's own caps and an emergency's go before operators' holds, an operator's before a hand's, the grid's before
-        its own holds. What safety took away never comes back.
-        """
-        tree, choices = self.roster.tree, narrowed.choices
-        stronger = {
-            kind: narrowed.before.get(after, choices).allowed
-            for kind, after in (
-                (Kind.SAFETY, Kind.OPERATOR),
-                (Kind.EMERGENCY, Kind.OPERATOR),
-                (Kind.OPERATOR, Kind.GRID),
-                (Kind.GRID, Kind.MONEY),
-            )
-        }
-        allowed = np.array(choices.allowed)
-        lowest = allowed.argmax(axis=1)
-        lower = np.arange(allowed.shape[1]) < lowest[:, None]
-        for m in np.flatnonzero(overloaded):
-            below = tree.member[self.roster.leaf, m]
-            allowed |= stronger[Kind(cap_kind[m])] & lower & below[:, None]
-        rows = np.arange(len(allowed))
-        least = worth[rows, lowest][:, None] - _LAST_RESORT_USD_WH * (counted_w[rows, lowest][:, None] - counted_w)
-        back = allowed & ~choices.allowed
-        return replace(choices, allowed=allowed), np.where(back, least + np.minimum(worth, 0.0) * 1e-3, worth)
-
-    def _only_where_needed(self, before: Choices, after: Choices, target: Ints) -> Choices:
-        """The choices with only those points back that were taken; whose wish that overruled is noted."""
-        rows = np.arange(len(target))
-        taken = after.allowed[rows, target] & ~before.allowed[rows, target]
-        if not taken.any():
-            return before
-        who = before.removed_by[rows, target]
-        allowed, removed_by = np.array(before.allowed), np.array(before.removed_by)
-        allowed[rows[taken], target[taken]] = True
-        removed_by[rows[taken], target[taken]] = UNKNOWN
-        overruled = tuple((int(r), np.flatnonzero(taken & (who == r))) for r in np.unique(who[taken]))
-        return replace(before, allowed=allowed, removed_by=removed_by, overruled=(*before.overruled, *overruled))
-
-    def _whys(self, scene: Scene, choices: Choices, worth: Floats, target: Ints) -> Codes:
+    def _whys(self, scene: Scene, choices: Choices, worth: Floats, target: Ints, *, capped: bool) -> Codes:
         """The reason of each target: who took the present point away, else the cap, else who took the best, else money."""
         rows, standing = np.arange(len(self.roster)), scene.view.standing
-        best = np.where(choices.allowed, worth, -np.inf).argmax(axis=1)
         money, cap = len(self.reasons) - 1, len(self.reasons) - 2
-        whys = np.where(target == best, money, cap).astype(np.int16)
+        whys = np.full(len(rows), money, np.int16)
+        if capped:
+            whys[target != np.where(choices.allowed, worth, -np.inf).argmax(axis=1)] = cap
         if choices.allowed is self.roster.modes.exists:
             return whys
         wished = np.where(self.roster.modes.exists, worth, -np.inf).argmax(axis=1)
@@ -326,7 +255,7 @@ class Judgment:
         binds = tree.totals(leaf, counted_w[rows, wished]) > cap_w
         if not binds.any():
             return sticky
-        below = (tree.member & binds).any(axis=1)[leaf]
+        below: Bools = np.logical_or.reduce(tree.member & binds, axis=1)[leaf]
         return with_steps(worth, standing, present * np.where(below, np.minimum(share, _SWAP), share))
 
     def _stuck(self, scene: Scene, choices: Choices) -> Bools:
