@@ -16,6 +16,7 @@ HEAVY = (
     "httpx",
     "llvmlite",
     "numba",
+    "paho",
     "prometheus_client",
     "pyasic",
     "pyasic_rs",
