@@ -87,8 +87,8 @@ class Search:
     def run(self, gap_usd_h: Floats, floor_usd_h: list[float]) -> None:
         """Solve every node of the trees whose gap_usd_h[node] (that of its root) is more than 0, from the deepest up.
 
-        floor_usd_h[m] is what the subtree of each node is known to lose at least, and is raised where this search proves
-        more.
+        floor_usd_h[m] is what the subtree of each node is known to lose at least, and is raised where this search
+        proves more.
         """
         cheap = self.losses.usd_h < gap_usd_h[self.home][:, None]
         cheap[np.arange(len(self.home)), self.relaxed.start] = False

@@ -31,23 +31,26 @@ class Effort:
 
 QUICK = Effort((Limits(10, 24, 5),), 1e-5, 10_000)
 """For a year of ticks in a minute: a millisecond at most."""
-USUAL = Effort((Limits(12, 48, 8), Limits(1_024, 384, 24), Limits(1_024, 2_048, 40)), 1e-6, 300_000)
-"""For a tick of a small site: at most some tens of milliseconds go into the last hundredth of a percent."""
+USUAL = Effort(
+    (Limits(12, 48, 8), Limits(48, 256, 24), Limits(1_024, 1_024, 40), Limits(1_024, 8_192, 100)), 5e-6, 1_500_000
+)
+"""For a tick of a small site: a tenth of a second at most goes into the last hundredth of a percent."""
 THOROUGH = Effort(
     (Limits(16, 64, 8), Limits(64, 512, 16), Limits(1_024, 4_096, 40), Limits(4_096, 65_536, 400)), 0.0, 200_000_000
 )
 """For a proof: small sites are solved exactly, at the cost of seconds."""
 
-TICK_WORK = 300_000_000
-"""Machines times work that a tick has time for."""
+SMALL_SITE = 1_200
+"""Machines up to which a tick has time for all of USUAL."""
 
 
 def usual(machines: int) -> Effort:
-    """The effort of a tick: USUAL up to 1,000 machines, and less where the relaxation itself takes the tick's time.
+    """The effort of a tick: USUAL for a small site, less with the square of the machines for a larger one.
 
-    The more machines share a cap, the less its last watts matter: what is given up is small where few caps bind.
+    At 10,000 machines the relaxation itself takes the time that a tick has, and the more machines share a cap the less
+    its last watts matter.
     """
-    return replace(USUAL, work=min(USUAL.work, TICK_WORK // max(machines, 1)))
+    return replace(USUAL, work=int(USUAL.work * min(1.0, SMALL_SITE / max(machines, 1)) ** 2))
 
 
 FILLS = 8
