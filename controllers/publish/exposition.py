@@ -8,6 +8,7 @@ text exposition, version 0.0.4.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -31,16 +32,21 @@ def heading(name: str, kind: str, meaning: str) -> str:
 
 
 def column(name: str, kind: str, meaning: str, sets: Sequence[str], values: Floats) -> str:
-    """A family with one sample per label set; NaN has none. Empty when nothing is known."""
-    known = np.flatnonzero(~np.isnan(values))
+    """A family with one sample per label set; what is not finite has none. Empty when nothing is known."""
+    known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return ""
+    # 9 digits are more than any gauge has, and 12 keep every count below 10**12 whole.
+    form = "%s%s %.12g\n" if kind == "counter" else "%s%s %.9g\n"
     numbers = values[known].tolist()
-    lines = [f"{name}{sets[row]} {number:.9g}\n" for row, number in zip(known.tolist(), numbers, strict=True)]
-    return heading(name, kind, meaning) + "".join(lines)
+    if len(known) < len(sets):
+        sets = [sets[row] for row in known.tolist()]
+    return heading(name, kind, meaning) + "".join(
+        [form % (name, labelled, number) for labelled, number in zip(sets, numbers, strict=True)]
+    )
 
 
 def rows(name: str, kind: str, meaning: str, samples: Iterable[tuple[str, float]]) -> str:
     """A family of samples with their own label sets. Empty when there are none."""
-    lines = [f"{name}{labelled} {value:.9g}\n" for labelled, value in samples if value == value]  # noqa: PLR0124 - NaN
+    lines = [f"{name}{labelled} {value:.9g}\n" for labelled, value in samples if isfinite(value)]
     return heading(name, kind, meaning) + "".join(lines) if lines else ""

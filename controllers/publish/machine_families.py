@@ -1,7 +1,7 @@
 """Per-machine metric families: what each machine does, from the last record and its last full reading.
 
-Cardinality: about 16 samples a machine that is fully known, and one more per hash board and fan; labels are the machine's id,
-its place and, in the info family alone, model and dialect. No worker, pool or address is a label.
+Cardinality: one sample a machine in each family here, whose label `place` follows from its `machine`; a hash board and a
+fan have theirs, up to a bound. Model and dialect stand in the info family alone. No worker, pool or address is a label.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from controllers.publish.exposition import column, labels, rows
-from fleet.columns import Floats
+from fleet.columns import OFF_LADDER, UNKNOWN, Codes, Floats
+from fleet.machine import Machine
 from fleet.reading import Reading
+from fleet.work.evidence import Verdict, delivered
 from policies.record import Record
 from policies.site_sums import STATES, machine_columns
 from policies.tick import Judgment
 
+BOARDS_MOST, FANS_MOST = 16, 16
+"""More than any machine has; what claims more is cut there."""
 _GAUGE, _COUNTER = "gauge", "counter"
 
 
@@ -26,11 +30,9 @@ class MachineFamilies:
     def __init__(self, judgment: Judgment) -> None:
         self._judgment = judgment
         machines = judgment.roster.machines
-        self._sets = [labels(machine=m.id, place="/".join(m.place)) for m in machines]
-        self._info = [labels(machine=m.id, place="/".join(m.place), model=m.model, dialect=m.dialect) for m in machines]
-        self._states = [
-            [labels(machine=m.id, place="/".join(m.place), state=state) for m in machines] for state in STATES
-        ]
+        self._sets = [_set(m) for m in machines]
+        self._info = [_set(m, model=m.model, dialect=m.dialect) for m in machines]
+        self._points: list[dict[int, str]] = [{} for _ in machines]
 
     def text(self, record: Record, full: Mapping[int, Reading]) -> str:
         """Every family, as text."""
@@ -79,10 +81,29 @@ class MachineFamilies:
             self._column(
                 "hardware_errors_total", "Hardware errors, the machine's own counter.", heard.hardware_errors, _COUNTER
             ),
+            *self._shares(record),
             self._state_text(now.state),
+            self._point_text(view.mode),
             self._parts_text(full),
         ]
         return "".join(parts)
+
+    def _shares(self, record: Record) -> tuple[str, ...]:
+        """What the accepted shares prove of the claimed hash rate."""
+        evidence = record.view.evidence
+        proven, verdict = delivered(evidence), evidence.verdict.astype(np.float64)
+        return (
+            self._column(
+                "delivered_ratio", "Hash rate that accepted shares prove, over the one claimed.", proven.ratio
+            ),
+            self._column("delivered_ratio_low", "Its 95 % interval's lower end.", proven.low),
+            self._column("delivered_ratio_high", "Its 95 % interval's upper end.", proven.high),
+            self._column(
+                "shortfall_found",
+                "1 where the last finished share check found less than was claimed, 0 where all of it.",
+                np.where(verdict == Verdict.UNTESTED, np.nan, verdict == Verdict.SHORT),
+            ),
+        )
 
     def _column(self, name: str, meaning: str, values: Floats, kind: str = _GAUGE) -> str:
         return column(f"hashwatt_machine_{name}", kind, meaning, self._sets, np.asarray(values, np.float64))
@@ -90,17 +111,36 @@ class MachineFamilies:
     def _rows(self, name: str, meaning: str, values: Floats, sets: list[str]) -> str:
         return column(f"hashwatt_machine_{name}", _GAUGE, meaning, sets, values)
 
-    def _state_text(self, state: Floats) -> str:
+    def _state_text(self, state: Codes) -> str:
         """The state that a machine is in, as one sample of 1: a machine has one series per state that it was in."""
-        samples = ((self._states[int(code)][row], 1.0) for row, code in enumerate(state.tolist()))
+        ends = [f',state="{name}"}}' for name in STATES]
+        samples = ((stem[:-1] + ends[code], 1.0) for stem, code in zip(self._sets, state.tolist(), strict=True))
         return rows("hashwatt_machine_state", _GAUGE, "1 for the state that the machine is in.", samples)
+
+    def _point_text(self, mode: Codes) -> str:
+        """The name of the operating point that the readings show, as one sample of 1."""
+        samples = ((self._point(row, column), 1.0) for row, column in enumerate(mode.tolist()) if column != UNKNOWN)
+        return rows(
+            "hashwatt_machine_operating_point_info",
+            _GAUGE,
+            "1 for the operating point that the readings show.",
+            samples,
+        )
+
+    def _point(self, row: int, column: int) -> str:
+        """A machine's label set with an operating point's name."""
+        known = self._points[row]
+        if column not in known:
+            machine = self._judgment.roster.machines[row]
+            known[column] = _set(machine, point="off ladder" if column == OFF_LADDER else machine.modes[column].name)
+        return known[column]
 
     def _parts_text(self, full: Mapping[int, Reading]) -> str:
         """Boards and fans, from the last full readings."""
         boards, chips, fans, rates = [], [], [], []
         for row, reading in full.items():
             stem = self._sets[row][:-1]
-            for index, board in enumerate(reading.boards):
+            for index, board in enumerate(reading.boards[:BOARDS_MOST]):
                 label = f'{stem},board="{index}"}}'
                 if board.board_c is not None:
                     boards.append((label, board.board_c))
@@ -108,7 +148,7 @@ class MachineFamilies:
                     chips.append((label, board.chip_c))
                 if board.hashrate_ths is not None:
                     rates.append((label, board.hashrate_ths))
-            fans += [(f'{stem},fan="{index}"}}', float(rpm)) for index, rpm in enumerate(reading.fans_rpm)]
+            fans += [(f'{stem},fan="{index}"}}', float(rpm)) for index, rpm in enumerate(reading.fans_rpm[:FANS_MOST])]
         return (
             rows("hashwatt_board_temperature_celsius", _GAUGE, "A hash board, at the last full reading.", boards)
             + rows(
@@ -124,3 +164,8 @@ class MachineFamilies:
 
 def _if_heard(values: Floats, heard_s: Floats) -> Floats:
     return np.where(np.isfinite(heard_s), values, np.nan)
+
+
+def _set(machine: Machine, **more: str) -> str:
+    """A machine's label set."""
+    return labels(machine=machine.id, place="/".join(machine.place), **more)

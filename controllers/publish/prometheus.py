@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from controllers.publish.machine_families import MachineFamilies
 from controllers.publish.settings import MetricsSettings
-from controllers.publish.site_families import SiteFamilies
+from controllers.publish.site_families import Internals, Rendering, SiteFamilies, Ticks
+from fleet.reading import Reading
 from policies.record import Record
 from policies.site_sums import site_sums
 from policies.tick import Judgment
@@ -36,13 +39,16 @@ class MetricsServer:
     def __init__(
         self, settings: MetricsSettings, judgment: Judgment, internals: Callable[[], Mapping[str, Any]]
     ) -> None:
-        from prometheus_client import CollectorRegistry
+        from prometheus_client import CollectorRegistry, Info, ProcessCollector
 
         self._settings, self._judgment, self._internals = settings, judgment, internals
         self._registry = CollectorRegistry()
         self._site = SiteFamilies()
         self._registry.register(self._site)
-        self._machines = MachineFamilies(judgment)
+        ProcessCollector(registry=self._registry)
+        Info("hashwatt_build", "The version that runs.", registry=self._registry).info({"version": _version()})
+        self._machines = None if settings.detail == "site" else MachineFamilies(judgment)
+        self._ticks = Ticks()
         self._last: Record | None = None
         self._rendered: tuple[int, bytes] | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -52,6 +58,7 @@ class MetricsServer:
     def show(self, record: Record) -> None:
         """Remember the record that the next scrape renders."""
         self._last = record
+        self._ticks.add(record.tick_s)
 
     async def run(self) -> None:
         """Serve until cancelled.
@@ -91,14 +98,24 @@ class MetricsServer:
             record = self._last
             assert record is not None
             if self._rendered is None or self._rendered[0] != record.number:
-                internals = dict(self._internals())
-                internals["events"] = dict(internals.get("events", {}))
-                full = dict(internals.pop("full", {}))
-                self._rendered = (record.number, await asyncio.to_thread(self._render, record, internals, full))
+                told = self._internals()
+                full = dict(told["full"]) if self._settings.detail == "parts" else {}
+                ticks = replace(self._ticks, within=list(self._ticks.within))
+                rendered = await asyncio.to_thread(self._render, record, Internals.of(told), ticks, full)
+                self._rendered = (record.number, rendered)
             return self._rendered[1]
 
-    def _render(self, record: Record, internals: Mapping[str, Any], full: Mapping[int, Any]) -> bytes:
+    def _render(self, record: Record, internals: Internals, ticks: Ticks, full: Mapping[int, Reading]) -> bytes:
         from prometheus_client import generate_latest
 
-        self._site.sums, self._site.internals = site_sums(self._judgment, record), internals
-        return generate_latest(self._registry) + self._machines.text(record, full).encode()
+        self._site.shown = Rendering(self._judgment, record, site_sums(self._judgment, record), internals, ticks)
+        site = generate_latest(self._registry)
+        return site if self._machines is None else site + self._machines.text(record, full).encode()
+
+
+def _version() -> str:
+    """Ours, as installed."""
+    try:
+        return version("hashwatt")
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,15 +1,31 @@
-"""The site's metric families: its sums, its signals, and the daemon's own work; small enough for the library to write."""
+"""The site's metric families: its sums, its signals, and the daemon's own work; small enough for the library to write.
+
+Everything of the site comes from one record. What the daemon counts beside its records (looks, outcomes, events) comes as
+`Internals`, a frozen copy made on the loop, because this is rendered in a thread beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from controllers.observe import LOOK_BUCKETS_S
+from fleet.command import OutcomeKind
+from fleet.order import OrderKind, Rank
+from fleet.work.evidence import Verdict
+from policies.record import Record
 from policies.site_sums import SiteSums
+from policies.tick import Judgment
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+TICK_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _GAUGES = (
     ("power_watts", "power_w", "What the machines that are known draw now."),
     ("power_measured_watts", "power_measured_w", "The part of it that machines measured."),
@@ -37,112 +53,223 @@ _GAUGES = (
     ("machines_held", "machines_held", "Changed by somebody else, and left so."),
     ("machines_quarantined", "machines_quarantined", "Left alone after repeated failure."),
     ("dry_run", "dry_run", "1 while no machine is under live control."),
-    ("tick_seconds", "tick_s", "What the last tick took."),
     ("tick_timestamp_seconds", "at_s", "When the last tick was, on the site's clock."),
+)
+_PLACE_GAUGES = (
+    ("power_watts", "power_w", "What is known to be drawn below the place."),
+    ("worst_case_watts", "worst_w", "What may be drawn there at most."),
+    ("cap_watts", "cap_w", "The cap in force."),
+    ("cap_shadow_price_usd_per_megawatt_hour", "shadow_usd_mwh", "What one more MWh of cap would earn there."),
+    ("overloaded", "overloaded", "1 where the cap cannot be met even with all at their least."),
+    ("machines", "machines", "In the roster."),
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Internals:
+    """What the daemon counts beside its records, copied at one moment."""
+
+    looks: Mapping[tuple[str, str], int]
+    look_buckets: tuple[int, ...]
+    look_s: float
+    looks_missed: int
+    look_latest_s: float
+    outcomes: Mapping[str, int]
+    events: Mapping[str, int]
+    feeds: Mapping[str, bool]
+    writing: int
+    accepted: int
+    journal_failures: int
+    lease_held: bool
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Internals:
+        """A copy of what `Daemon.internals` tells."""
+        polls = told["polls"]
+        return cls(
+            looks=dict(polls.looks),
+            look_buckets=tuple(polls.within),
+            look_s=polls.seconds,
+            looks_missed=polls.missed,
+            look_latest_s=polls.late_most_s,
+            outcomes=dict(told["outcomes"]),
+            events=dict(told["events"]),
+            feeds={state.source: state.ok for state in told["feeds"]},
+            writing=told["writing"],
+            accepted=told["accepted"],
+            journal_failures=told["journal_failures"],
+            lease_held=told["lease_held"],
+        )
+
+
+@dataclass(slots=True)
+class Ticks:
+    """How long the ticks since the start took."""
+
+    within: list[int] = field(default_factory=lambda: [0] * (len(TICK_BUCKETS_S) + 1))
+    seconds: float = 0.0
+
+    def add(self, took_s: float) -> None:
+        """One more."""
+        self.within[bisect_left(TICK_BUCKETS_S, took_s)] += 1
+        self.seconds += took_s
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What one rendering shows."""
+
+    judgment: Judgment
+    record: Record
+    sums: SiteSums
+    internals: Internals
+    ticks: Ticks
+
+
 class SiteFamilies:
-    """A collector for the library's registry; `sums` and `internals` are what it renders next."""
+    """A collector for the library's registry; `shown` is what it renders next."""
 
     def __init__(self) -> None:
-        self.sums: SiteSums | None = None
-        self.internals: Mapping[str, Any] = {}
+        self.shown: Rendering | None = None
 
     def collect(self) -> Iterator[Metric]:
         """Every family, for the registry."""
-        from prometheus_client.core import GaugeMetricFamily
+        if self.shown is not None:
+            yield from _sums(self.shown.sums)
+            yield from _places(self.shown.sums)
+            yield from _signals(self.shown)
+            yield from _people(self.shown)
+            yield from _work(self.shown)
 
-        if self.sums is None:
-            return
-        for name, field, meaning in _GAUGES:
-            value = getattr(self.sums, field)
+
+def _sums(sums: SiteSums) -> Iterator[Metric]:
+    """The site's sums."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    for name, field_name, meaning in _GAUGES:
+        value = getattr(sums, field_name)
+        if value is not None:
+            yield GaugeMetricFamily(f"hashwatt_site_{name}", meaning, value=float(value))
+    yield GaugeMetricFamily(
+        "hashwatt_site_policy_faults", "Our own bugs that the last tick survived.", len(sums.faults)
+    )
+    yield _labelled("hashwatt_site_machines_by_state", "Machines in each state.", "state", sums.machines_by_state)
+    yield _labelled(
+        "hashwatt_site_curtailed_by_reason_watts",
+        "Machines asleep by our command, by its reason.",
+        "reason",
+        sums.curtailed_w_by_reason,
+    )
+    yield _labelled(
+        "hashwatt_site_held_back", "Machines whose change waits, by what it waits for.", "reason", sums.held_back
+    )
+
+
+def _places(sums: SiteSums) -> Iterator[Metric]:
+    """Every place of the site's tree."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    for name, field_name, meaning in _PLACE_GAUGES:
+        family = GaugeMetricFamily(f"hashwatt_place_{name}", meaning, labels=["place"])
+        for place in sums.places:
+            value = getattr(place, field_name)
             if value is not None:
-                yield GaugeMetricFamily(f"hashwatt_site_{name}", meaning, value=float(value))
-        yield _labelled(
-            "hashwatt_site_machines_by_state", "Machines in each state.", "state", self.sums.machines_by_state
-        )
-        yield _labelled(
-            "hashwatt_site_curtailed_by_reason_watts",
-            "Machines asleep by our command, by its reason.",
-            "reason",
-            self.sums.curtailed_w_by_reason,
-        )
-        yield _labelled(
-            "hashwatt_site_held_back",
-            "Machines whose change waits, by what it waits for.",
-            "reason",
-            self.sums.held_back,
-        )
-        yield _labelled(
-            "hashwatt_signal_age_seconds", "Age of each signal's freshest source.", "signal", self.sums.signal_age_s
-        )
-        yield _labelled(
-            "hashwatt_signal_missing",
-            "1 for each signal that a decision lacks.",
-            "signal",
-            dict.fromkeys(self.sums.missing, 1.0),
-        )
-        yield from self._places()
-        yield from self._work()
+                family.add_metric([place.place or "site"], float(value))
+        yield family
 
-    def _places(self) -> Iterator[Metric]:
-        from prometheus_client.core import GaugeMetricFamily
 
-        assert self.sums is not None
-        told = (
-            ("power_watts", "power_w", "What is known to be drawn below the place."),
-            ("worst_case_watts", "worst_w", "What may be drawn there at most."),
-            ("cap_watts", "cap_w", "The cap in force."),
-            ("cap_shadow_price_usd_per_megawatt_hour", "shadow_usd_mwh", "What one more MWh of cap would earn there."),
-            ("overloaded", "overloaded", "1 where the cap cannot be met even with all at their least."),
-        )
-        for name, field, meaning in told:
-            family = GaugeMetricFamily(f"hashwatt_place_{name}", meaning, labels=["place"])
-            for place in self.sums.places:
-                value = getattr(place, field)
-                if value is not None:
-                    family.add_metric([place.place or "site"], float(value))
-            yield family
+def _signals(shown: Rendering) -> Iterator[Metric]:
+    """Ages of what decisions stand on: market, feeds, meters."""
+    from prometheus_client.core import GaugeMetricFamily
 
-    def _work(self) -> Iterator[Metric]:
-        """The daemon's own work: looks, outcomes, feeds, events."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    sums, snapshot = shown.sums, shown.record.snapshot
+    yield _labelled("hashwatt_signal_age_seconds", "Age of each signal's freshest source.", "signal", sums.signal_age_s)
+    known = {**dict.fromkeys(sums.signal_age_s, 0.0), **dict.fromkeys(sums.missing, 1.0)}
+    yield _labelled("hashwatt_signal_missing", "1 where a decision lacks the signal.", "signal", known)
+    yield _labelled(
+        "hashwatt_feed_up",
+        "1 where a feed's last look gave all that it should.",
+        "feed",
+        shown.internals.feeds,
+    )
+    ages = GaugeMetricFamily("hashwatt_meter_age_seconds", "Since a meter was heard.", labels=["place", "meter"])
+    powers = GaugeMetricFamily("hashwatt_meter_power_watts", "What a meter says of a place.", labels=["place", "meter"])
+    for meter in snapshot.meters:
+        ages.add_metric([meter.place or "site", meter.source], snapshot.at_s - meter.heard_s)
+        powers.add_metric([meter.place or "site", meter.source], meter.power_w)
+    yield from (ages, powers)
 
-        polls = self.internals.get("polls")
-        if polls is not None:
-            looks = CounterMetricFamily("hashwatt_looks", "Looks at machines.", labels=["depth", "outcome"])
-            for (depth, outcome), count in polls.looks.items():
-                looks.add_metric([depth, outcome], count)
-            yield looks
-            yield CounterMetricFamily("hashwatt_look_seconds", "Time spent in looks, real time.", value=polls.seconds)
-            yield CounterMetricFamily(
-                "hashwatt_looks_missed", "Looks that began a period late, or not at all.", value=polls.missed
-            )
-        yield _counted(
-            "hashwatt_outcomes", "Commands by what became of them.", "kind", self.internals.get("outcomes", {})
-        )
-        yield _counted("hashwatt_events", "Events by kind.", "kind", self.internals.get("events", {}))
-        yield GaugeMetricFamily(
-            "hashwatt_commands_writing", "Commands on their way.", value=self.internals.get("writing", 0)
-        )
-        yield CounterMetricFamily(
-            "hashwatt_commands_accepted", "Writes that machines accepted.", value=self.internals.get("accepted", 0)
-        )
-        yield CounterMetricFamily(
-            "hashwatt_journal_failures",
-            "Records that could not be kept.",
-            value=self.internals.get("journal_failures", 0),
-        )
-        yield CounterMetricFamily(
-            "hashwatt_ticks", "Ticks since the journal began.", value=self.sums.number if self.sums else 0
-        )
-        feeds = GaugeMetricFamily(
-            "hashwatt_feed_up", "1 where a feed's last look gave all that it should.", labels=["feed"]
-        )
-        for state in self.internals.get("feeds", ()):
-            feeds.add_metric([state.source], float(state.ok))
-        yield feeds
+
+def _people(shown: Rendering) -> Iterator[Metric]:
+    """Orders in force, and what the share checks found."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    orders = GaugeMetricFamily("hashwatt_site_orders", "Orders in force.", labels=["kind", "rank"])
+    counts = Counter((order.kind, order.rank) for order in shown.judgment.in_force(shown.record.snapshot))
+    for kind in OrderKind:
+        for rank in Rank:
+            orders.add_metric([kind.value, rank.value], counts[kind, rank])
+    yield orders
+    verdicts = np.bincount(shown.record.view.evidence.verdict, minlength=len(Verdict))
+    yield _labelled(
+        "hashwatt_site_machines_by_verdict",
+        "Machines by what the last finished check of their shares said.",
+        "verdict",
+        {verdict.name.lower(): float(verdicts[verdict]) for verdict in Verdict},
+    )
+
+
+def _work(shown: Rendering) -> Iterator[Metric]:
+    """The daemon's own work: ticks, looks, outcomes, events."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    internals = shown.internals
+    yield CounterMetricFamily("hashwatt_ticks", "Ticks since the journal began.", value=shown.sums.number)
+    yield _histogram(
+        "hashwatt_tick_duration_seconds",
+        "What a tick took, since the start.",
+        TICK_BUCKETS_S,
+        shown.ticks.within,
+        shown.ticks.seconds,
+    )
+    yield _histogram(
+        "hashwatt_look_duration_seconds",
+        "What a look at a machine took, real time.",
+        LOOK_BUCKETS_S,
+        internals.look_buckets,
+        internals.look_s,
+    )
+    looks = CounterMetricFamily("hashwatt_looks", "Looks at machines.", labels=["depth", "outcome"])
+    for (depth, outcome), count in internals.looks.items():
+        looks.add_metric([depth, outcome], count)
+    yield looks
+    for name, meaning, value in (
+        ("looks_missed", "Looks that began a period late, or not at all.", internals.looks_missed),
+        ("commands_accepted", "Writes that machines accepted.", internals.accepted),
+        ("journal_failures", "Records that could not be kept.", internals.journal_failures),
+    ):
+        yield CounterMetricFamily(f"hashwatt_{name}", meaning, value=value)
+    for name, meaning, number in (
+        ("look_lateness_seconds", "The latest that a look began, since the start.", internals.look_latest_s),
+        ("commands_writing", "Commands on their way.", internals.writing),
+        (
+            "lease_held",
+            "1 while this daemon holds the site's lease, without which it commands nothing.",
+            internals.lease_held,
+        ),
+    ):
+        yield GaugeMetricFamily(f"hashwatt_{name}", meaning, value=float(number))
+    every = {kind.name.lower(): 0 for kind in OutcomeKind}
+    yield _counted("hashwatt_outcomes", "Commands by what became of them.", "kind", {**every, **internals.outcomes})
+    yield _counted("hashwatt_events", "Events by kind.", "kind", internals.events)
+
+
+def _histogram(name: str, meaning: str, edges: Sequence[float], within: Sequence[int], total: float) -> Metric:
+    from prometheus_client.core import HistogramMetricFamily
+
+    sums = [int(count) for count in np.cumsum(within)]
+    buckets = [(str(edge), count) for edge, count in zip((*edges, "+Inf"), sums, strict=True)]
+    return HistogramMetricFamily(name, meaning, buckets=buckets, sum_value=total)
 
 
 def _labelled(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
