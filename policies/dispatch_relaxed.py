@@ -118,7 +118,7 @@ def relax(ladders: Ladders, caps: Caps) -> Relaxed:
         part_w=caps.sums(part_w),
         usd_wh=np.array(usd),
         price_usd_wh=np.array(price),
-        bound_usd_h=float(value.sum() + np.dot(steps.usd_wh, taken_w)),
+        bound_usd_h=float(value.sum() + (steps.usd_wh * taken_w).sum()),
     )
 
 
