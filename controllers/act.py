@@ -107,6 +107,9 @@ class Actor:
             kind, detail = await self._read_back(command, before)
         except _Ended as ended:
             kind, detail = ended.kind, ended.detail
+        except Exception as error:  # noqa: BLE001 - a bug in one driver is one machine's outcome
+            kind, detail = OutcomeKind.LOST, f"the driver failed: {type(error).__name__}: {error}"
+            self._say("driver failed", f"machine {self._roster.machines[command.machine].id}: {detail}")
         finally:
             writing = self._writing.get(command.machine)
             if writing is not None and writing.command is command:

@@ -7,6 +7,7 @@ new price or order is judged at once and not at the next period.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from fleet.market import Market, Quantity, Signal
 from fleet.meter import Meter
@@ -46,6 +47,12 @@ class MarketBook:
                 for quantity, sources in self._signals.items()
             }
         )
+
+    def shift(self, by_s: float) -> None:
+        """Move the times at which signals were heard with a clock that has stepped; what they are true for is the source's."""
+        for sources in self._signals.values():
+            for source, signal in sources.items():
+                sources[source] = replace(signal, heard_s=signal.heard_s + by_s)
 
     def meters(self) -> tuple[Meter, ...]:
         """The meters now."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module, metadata
 from typing import Final
 
-from controllers.exits import Exit
+from controllers.exits import BadArgument, Exit
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("controllers.pretend_demo", "a simulated site on a real day of prices, in two minutes"),
@@ -64,27 +64,38 @@ def _run(name: str, words: Sequence[str]) -> int:
         sys.stderr.close()
         return Exit.OK
     except Exception as error:
-        code = _exit_of(error)
-        if code is None:
+        told = _told(error)
+        if told is None:
             raise
-        sys.stderr.write(f"hashwatt {name}: {error}\n")
+        code, texts = told
+        sys.stderr.writelines(f"hashwatt {name}: {text}\n" for text in texts)
         return code
 
 
-def _exit_of(error: Exception) -> Exit | None:
+def _told(error: BaseException) -> tuple[Exit, list[str]] | None:
+    """The exit code and the messages of an error, or of a group of nothing but such errors; None for our own bugs."""
+    if not isinstance(error, BaseExceptionGroup):
+        code = _exit_of(error)
+        return None if code is None else (code, [str(error) or type(error).__name__])
+    parts = [_told(part) for part in error.exceptions]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return max(code for code, _ in known), list(dict.fromkeys(text for _, texts in known for text in texts))
+
+
+def _exit_of(error: BaseException) -> Exit | None:
     """The exit code of an error that a person can mend; None for our own bugs."""
     from controllers.config import SiteError
     from controllers.feeds import FeedRefused
-    from controllers.lease import LeaseHeld
+    from controllers.lease import LeaseHeld, LeaseLost
 
     match error:
-        case SiteError() | FeedRefused():
+        case SiteError() | FeedRefused() | BadArgument():
             return Exit.USAGE
-        case LeaseHeld():
+        case LeaseHeld() | LeaseLost():
             return Exit.REFUSED
-        case ConnectionError():
-            return Exit.NO_DAEMON
-        case TimeoutError():
+        case ConnectionError() | TimeoutError():
             return Exit.NO_DAEMON
         case OSError():
             return Exit.FOUND

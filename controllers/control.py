@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import stat
 import uuid
@@ -20,6 +21,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from controllers.books import TooManyOrders
+from controllers.config import SiteError
 from fleet.machine import Roster
 from fleet.order import Order, OrderKind, Rank
 from fleet.settings import Seconds, Settings
@@ -29,6 +31,8 @@ REQUEST_BYTES_MOST = 65_536
 REPLY_BYTES_MOST = 64_000_000
 _REQUEST_S = 10.0
 _ORDER_S_MOST = 31 * 86_400.0
+_PATH_BYTES_MOST = 107
+_LOG = logging.getLogger("hashwatt")
 
 
 class OrderError(Exception):
@@ -65,6 +69,8 @@ def order_of(request: Mapping[str, Any], roster: Roster, now_s: float) -> Order:
         raise OrderError(f"{where} is {first.get('input')!r}: {first['msg']}") from error
     if not knows(roster, asked.scope):
         raise OrderError(f'scope is {asked.scope!r}, expected "site", a place or a machine id of this site')
+    if (asked.kind is OrderKind.CAP) != (asked.cap_kw is not None):
+        raise OrderError(f"cap_kw is {asked.cap_kw}, expected a power in kW for a cap and nothing for any other order")
     if (asked.for_s is None) == (asked.until_s is None):
         raise OrderError("for_s and until_s: expected exactly one of them, every order expires")
     until_s = now_s + asked.for_s if asked.for_s is not None else asked.until_s
@@ -91,9 +97,17 @@ Answerer = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 class ControlSocket:
-    """Serves requests; `answers[name]` is called with the request and returns what is added to `{"ok": true}`."""
+    """Serves requests; `answers[name]` is called with the request and returns what is added to `{"ok": true}`.
+
+    Raises:
+        SiteError: the path is too long for a Unix socket.
+    """
 
     def __init__(self, path: Path, answers: Mapping[str, Answerer]) -> None:
+        if len(os.fsencode(path)) > _PATH_BYTES_MOST:
+            raise SiteError(
+                f"{path}: too long for a Unix socket, expected {_PATH_BYTES_MOST} bytes at most: give a shorter `state`"
+            )
         self._path, self._answers = path, answers
 
     async def run(self) -> None:
@@ -106,12 +120,15 @@ class ControlSocket:
             server = await asyncio.start_unix_server(self._serve, self._path, limit=REQUEST_BYTES_MOST)
         finally:
             os.umask(mask)
+        ours = self._path.stat().st_ino
         try:
             async with server:
                 await server.serve_forever()
         finally:
+            # Who took this site over has put a socket of its own in place.
             with contextlib.suppress(FileNotFoundError):
-                self._path.unlink()
+                if self._path.stat().st_ino == ours:
+                    self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -140,30 +157,45 @@ class ControlSocket:
         try:
             return {"ok": True, **await answer(request)}
         except (OrderError, TooManyOrders, LookupError, OSError) as error:
-            return {"ok": False, "error": str(error.args[0]) if error.args else str(error)}
+            return {"ok": False, "error": str(error) if isinstance(error, OSError) else str(error.args[0])}
+        except Exception as error:  # noqa: BLE001 - a bug in an answer is this answer's, and is told
+            _LOG.exception("the answer to %s failed", asked)
+            return {"ok": False, "error": f"the daemon failed: {type(error).__name__}: {error}"}
 
 
 async def ask_daemon(path: Path, request: Mapping[str, Any], deadline_s: float = _REQUEST_S) -> dict[str, Any]:
     """One request to a running daemon.
 
     Raises:
-        ConnectionError: no daemon listens there.
+        ConnectionError: no daemon listens there, or it went away, or it is none.
         TimeoutError: it did not answer in time.
-        ValueError: it answered something else.
     """
-    async with asyncio.timeout(deadline_s):
-        try:
-            reader, writer = await asyncio.open_unix_connection(path, limit=REPLY_BYTES_MOST)
-        except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
-            raise ConnectionError(
-                f"{path}: no daemon answers there ({type(error).__name__}), expected `hashwatt run` for this site"
-            ) from error
-        try:
-            writer.write(json.dumps(request).encode() + b"\n")
-            await writer.drain()
-            answer = json.loads(await reader.readline())
-        finally:
-            writer.close()
+    try:
+        async with asyncio.timeout(deadline_s):
+            line = await _exchanged(path, json.dumps(request).encode() + b"\n")
+    except TimeoutError as error:
+        raise TimeoutError(f"{path}: the daemon did not answer within {deadline_s:g} s") from error
+    except OSError as error:
+        raise ConnectionError(
+            f"{path}: no daemon answers there ({type(error).__name__}), expected `hashwatt run` for this site"
+        ) from error
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        answer = None
     if not isinstance(answer, dict):
-        raise ValueError(f"{path}: the daemon answered {answer!r}, expected an object")  # noqa: TRY004 - it is a value
+        raise ConnectionError(f"{path}: the daemon answered {line[:80]!r}, expected one line with a JSON object")
     return answer
+
+
+async def _exchanged(path: Path, request: bytes) -> bytes:
+    """One line there, one line back."""
+    reader, writer = await asyncio.open_unix_connection(path, limit=REPLY_BYTES_MOST)
+    try:
+        writer.write(request)
+        await writer.drain()
+        return await reader.readline()
+    except ValueError as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        writer.close()

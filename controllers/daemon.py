@@ -20,23 +20,24 @@ from controllers.clock import Clock
 from controllers.config import Site
 from controllers.control import ControlSocket, order_of
 from controllers.events import Events
+from controllers.farewell import Farewell
 from controllers.feeds import FeedState, open_feed
+from controllers.guard_duty import Duty
 from controllers.journal import Journal
 from controllers.lease import Lease, LeaseUnusable
 from controllers.loop import Loop
 from controllers.observe import Observer
 from controllers.opening import clock_of, open_drivers
-from fleet.command import Commands
 from fleet.order import Order
 from fleet.reading import Answer, Silence
 from fleet.view import View
 from policies.explain import explain
-from policies.farewell import farewell_waves
 from policies.record import Record
 from policies.safety import TooHot
 from policies.site_sums import site_sums
 
-_FAREWELL_REAL_S = 300.0
+_FAREWELL_REAL_S = 100.0
+"""Below the time that the service manager gives to a stop (deploy/hashwatt.service)."""
 _RENEWALS_PER_LEASE = 4
 _HAND_OVER_REAL_S = 60.0
 _EVENTS_MOST = 200
@@ -51,7 +52,7 @@ class Daemon:
         clock: the site's clock; its own where it is None.
 
     Raises:
-        SiteError: a secret is not there.
+        SiteError: a secret is not there, or the state's path is too long for a socket.
     """
 
     def __init__(self, site: Site, clock: Clock | None = None) -> None:
@@ -74,6 +75,7 @@ class Daemon:
             changed=self._machine_changed,
             hot_c=min((rule.hot_c for rule in file.constraints if isinstance(rule, TooHot)), default=float("nan")),
         )
+        self.socket = ControlSocket(site.socket, self._answers())
         self.loop: Loop | None = None
         self.actor: Actor | None = None
 
@@ -82,18 +84,19 @@ class Daemon:
 
         Raises:
             LeaseHeld: another process commands this site.
+            LeaseLost: this process was away for longer than its lease, or another has taken over.
             JournalError, OSError: the state directory cannot be used.
         """
         site, file = self.site, self.site.file
         self.lease = Lease(site.state, ttl_s=file.control.lease_s)
-        # A guard hands over between two commands; a dead daemon's lease is free at once.
-        await self.lease.acquire(wait_s=2 * file.control.lease_s + _HAND_OVER_REAL_S)
+        if not await self._lease_or_stop():
+            return
         farewell: str | None = None
         try:
             self.journal = await Journal.open(file.journal, site.state, file.name, site.roster, site.settings_json())
             try:
-                await self._run_with_state()
-                farewell = file.control.farewell
+                if await self._run_with_state():
+                    farewell = file.control.farewell
             finally:
                 await self.journal.close()
         finally:
@@ -103,8 +106,28 @@ class Daemon:
         """Ask for an orderly stop."""
         self.stopping.set()
 
-    async def _run_with_state(self) -> None:
-        """The whole, once lease and journal are ours."""
+    async def _lease_or_stop(self) -> bool:
+        """Take the lease; False when `stop` was called before it was had.
+
+        Raises:
+            LeaseHeld: another process commands this site.
+        """
+        # A guard hands over between two commands; a dead daemon's lease is free at once.
+        taking = asyncio.create_task(
+            self.lease.acquire(wait_s=2 * self.site.file.control.lease_s + _HAND_OVER_REAL_S), name="lease"
+        )
+        stopping = asyncio.create_task(self.stopping.wait(), name="stopping")
+        await asyncio.wait((taking, stopping), return_when=asyncio.FIRST_COMPLETED)
+        had = taking.done()
+        for task in (taking, stopping):
+            task.cancel()
+        await asyncio.gather(taking, stopping, return_exceptions=True)
+        if had:
+            taking.result()
+        return had
+
+    async def _run_with_state(self) -> bool:
+        """The whole, once lease and journal are ours; was the farewell carried out?"""
         site, file = self.site, self.site.file
         self.events.keep_in(lambda event: self.journal.note_event(event.kind, event.text, event.at_s))
         reasons = site.judgment.reasons
@@ -144,7 +167,7 @@ class Daemon:
                     group.create_task(self.observer.run(), name="observe"),
                     group.create_task(self.loop.run(), name="loop"),
                     group.create_task(self._keep_lease(), name="lease"),
-                    group.create_task(ControlSocket(site.socket, self._answers()).run(), name="socket"),
+                    group.create_task(self.socket.run(), name="socket"),
                     *(
                         group.create_task(feed.run(self.market.put, self._feed_changed, self.clock))
                         for feed in self.feeds
@@ -154,8 +177,9 @@ class Daemon:
                 await self.stopping.wait()
                 for part in parts:
                     part.cancel()
-            await self._farewell()
-            self.events.say("stopped", f"farewell: {file.control.farewell}")
+            done = await self._farewell()
+            self.events.say("stopped", f"farewell: {file.control.farewell}{'' if done else ', not finished'}")
+            return done
         finally:
             await self.actor.close()
             await self.observer.close()
@@ -216,30 +240,38 @@ class Daemon:
         self.events.say("order", f"{order.kind.value} {order.scope} by {order.who} ({order.rank.value}): {order.why}")
         return order
 
-    async def _farewell(self) -> None:
-        """Carry out the declared farewell with the last beliefs, in waves, within a bound on real time."""
+    async def _farewell(self) -> bool:
+        """Carry out the declared farewell, within a bound on real time; False when it was not finished."""
         assert self.loop is not None
         assert self.actor is not None
-        site, control = self.site, self.site.file.control
-        judgment, pace = site.judgment, site.file.pace
-        waves = farewell_waves(
-            control.farewell, self.loop.view, site.roster, site.live, judgment.feeder, pace.starts_per_feeder
+        farewell = Farewell(
+            Duty(
+                self.site.file.control.farewell,
+                self.site.judgment,
+                self.loop.view,
+                self.orders.freeze(self.clock.now()),
+            ),
+            self.observer,
+            self.actor,
+            self.journal,
+            self.clock,
+            self.events.say,
         )
         renewing = asyncio.create_task(self._keep_lease(), name="lease")
+        carrying = asyncio.create_task(farewell.carry_out(), name="farewell")
         try:
             async with asyncio.timeout(_FAREWELL_REAL_S):
-                for wave in waves:
-                    await self.journal.note_sent(Commands.of(wave), self.clock.now(), "farewell")
-                    self.actor.submit(wave)
-                    await self.clock.sleep(pace.starts_window_s)
-                for outcome in await self.actor.carry_out(()):
-                    machine = site.roster.machines[outcome.machine].id
-                    self.events.say("farewell", f"{machine}: {outcome.kind.name.lower()} {outcome.detail}".rstrip())
+                await asyncio.wait((renewing, carrying), return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
             self.events.say("farewell", f"not finished after {_FAREWELL_REAL_S:g} s")
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            for task in (renewing, carrying):
+                task.cancel()
+            ended = await asyncio.gather(renewing, carrying, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+        return carrying.done() and not carrying.cancelled()
 
     async def _keep_lease(self) -> None:
         """Renew the lease; losing it is the end, another writer has taken over."""

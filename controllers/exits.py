@@ -1,8 +1,12 @@
-"""Exit codes of every command; documented in docs/cli.md and by `hashwatt --help`."""
+"""Exit codes of every command, documented in docs/cli.md and by `hashwatt --help`; and the error of a bad argument."""
 
 from __future__ import annotations
 
 from enum import IntEnum
+
+
+class BadArgument(Exception):
+    """An argument that cannot be used; the message names it, its value and what was expected."""
 
 
 class Exit(IntEnum):

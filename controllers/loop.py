@@ -1,8 +1,8 @@
 """The loop: observe -> tick -> act -> record, on its period and at once when something new comes in.
 
 Each turn freezes what is known, calls the pure tick, journals the record (durably, where it commands), hands the commands
-to act, and shows the record to whoever subscribed. It waits for no machine. A turn that fails is told and counted; the next
-one starts from the last beliefs.
+to act, and shows the record to whoever subscribed. It waits for no machine. A turn that cannot be kept is told and counted;
+the next one starts from the last beliefs.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class Loop:
         if stepped_s:
             self._say("clock stepped", f"the wall clock stepped by {stepped_s:+.1f} s; beliefs follow it")
             self.view = self.view.shifted(stepped_s)
-            self._observer.latest.shift(stepped_s)
+            self._observer.shift(stepped_s)
+            self._market.shift(stepped_s)
         at_s = self._clock.now()
         snapshot = Snapshot(
             at_s=at_s,
@@ -132,6 +133,7 @@ class Loop:
     def _only_urgent(self, snapshot: Snapshot, commands: Commands) -> None:
         """What cannot be remembered is not done, but for safety and emergencies: those go; the next tick tries the rest."""
         view = estimate(self.view, snapshot, self.judgment.roster, self.judgment.beliefs)
+        self._owed = Outcomes()
         wanted, sent_s = np.array(view.wanted), np.array(view.sent_s)
         urgent = commands.live & commands.urgent
         wanted[commands.machine[urgent]] = commands.mode[urgent]

@@ -132,25 +132,25 @@ class Observer:
         self._alarm, self._changed, self._seen, self._hot_c = alarm, changed, seen, hot_c
         self.locks = [asyncio.Lock() for _ in drivers]
         self._full_due_s = [0.0] * len(drivers)
+        self._due: list[tuple[float, int]] = []
         self._asking: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Ask for ever; the first round comes all at once, the later ones are spread over the period."""
-        now_s, n = self._clock.now(), len(self._drivers)
-        due = [(now_s, row) for row in range(n)]
-        heapq.heapify(due)
+        began_s, n = self._clock.now(), len(self._drivers)
+        self._due = [(began_s, row) for row in range(n)]
+        begun = np.zeros(n, np.bool_)
         try:
-            while due:
+            while self._due:
                 now_s = self._clock.now()
-                while due and due[0][0] <= now_s and len(self._asking) < self._at_once:
-                    due_s, row = heapq.heappop(due)
+                while self._due[0][0] <= now_s and len(self._asking) < self._at_once:
+                    due_s, row = self._due[0]
                     self._launch(row, due_s, now_s)
-                    # The first round comes all at once; from then on each machine keeps a place of its own in the period.
-                    next_s = due_s + self._lean_s
-                    if next_s <= now_s:
-                        next_s = now_s + self._lean_s * (1.0 if due_s > 0 else row / max(n, 1))
-                    heapq.heappush(due, (next_s, row))
-                wait_s = (due[0][0] - self._clock.now()) / self._clock.speed
+                    # After the first round each machine keeps a place of its own in the period.
+                    next_s = due_s + self._lean_s * (1.0 if begun[row] else (row + 1) / n)
+                    begun[row] = True
+                    heapq.heapreplace(self._due, (next_s if next_s > now_s else now_s + self._lean_s, row))
+                wait_s = (self._due[0][0] - self._clock.now()) / self._clock.speed
                 if len(self._asking) >= self._at_once:
                     await asyncio.wait(self._asking, return_when=asyncio.FIRST_COMPLETED)
                 else:
@@ -159,6 +159,12 @@ class Observer:
             for task in self._asking:
                 task.cancel()
             await asyncio.gather(*self._asking, return_exceptions=True)
+
+    def shift(self, by_s: float) -> None:
+        """Move what is remembered and what is planned with a clock that has stepped."""
+        self.latest.shift(by_s)
+        self._due = [(due_s + by_s, row) for due_s, row in self._due]
+        self._full_due_s = [due_s + by_s for due_s in self._full_due_s]
 
     def _launch(self, row: int, due_s: float, now_s: float) -> None:
         late_s = now_s - due_s
@@ -231,6 +237,8 @@ async def ask(driver: Driver, depth: Depth) -> Answer:
         return Silence(Cause.REFUSED, str(error))
     except Garbled as error:
         return Silence(Cause.GARBLED, str(error))
+    except Exception as error:  # noqa: BLE001 - a bug in one driver is one machine's silence, and is named
+        return Silence(Cause.GARBLED, f"the driver failed: {type(error).__name__}: {error}")
 
 
 def _modes_by_name(roster: Roster) -> list[Mapping[str, int]]:

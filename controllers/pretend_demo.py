@@ -21,7 +21,7 @@ from typing import Any
 from controllers.clock import Clock
 from controllers.config import site_of
 from controllers.daemon import Daemon
-from controllers.exits import Exit
+from controllers.exits import BadArgument, Exit
 from controllers.pretend_books import Books
 from controllers.pretend_report import report, show_report
 from controllers.pretend_simulate import servable
@@ -47,15 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the day; 1 when something went wrong that the report names."""
-    if not 1 <= args.hours <= 24 or not 10 <= args.seconds <= 86_400:
-        raise SystemExit("hashwatt demo: expected --hours of 1 to 24 and --seconds of 10 to 86400")
+    from simulators.scenarios import scenario
+
+    checked(args)
     try:
         day = real_day(args.day)
+        made = scenario(args.scenario, args.seed, args.net)
     except LookupError as error:
-        raise SystemExit(f"hashwatt demo: {error}") from error
+        raise BadArgument(str(error.args[0])) from error
     logging.getLogger("hashwatt").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="hashwatt-demo-") as folder:
-        found = asyncio.run(_run(args, day, Path(folder)))
+        found = asyncio.run(_run(args, day, made, Path(folder)))
     if args.json:
         print_json(found)
     else:
@@ -63,16 +65,23 @@ def main(args: argparse.Namespace) -> int:
     return Exit.OK if found["ok"] else Exit.FOUND
 
 
-async def _run(args: argparse.Namespace, day: Day, folder: Path) -> dict[str, Any]:
-    """World, daemon, view and books side by side, until the day is over."""
-    from simulators.scenarios import scenario
+def checked(args: argparse.Namespace) -> None:
+    """The numbers, each within its range.
 
+    Raises:
+        BadArgument: one is not.
+    """
+    for name, least, most in (("hours", 1, 24), ("seconds", 10, 86_400), ("net", 1, 254), ("seed", 0, 2**63)):
+        value = getattr(args, name)
+        if not least <= value <= most:
+            raise BadArgument(f"--{name} is {value}, expected {least} to {most}")
+
+
+async def _run(args: argparse.Namespace, day: Day, made: Any, folder: Path) -> dict[str, Any]:
+    """World, daemon, view and books side by side, until the day is over."""
     speed = args.hours * 3_600.0 / args.seconds
     if speed > 1_000:
-        raise SystemExit(
-            f"hashwatt demo: {speed:g} simulated seconds per second, expected 1,000 at most: more --seconds"
-        )
-    made = scenario(args.scenario, args.seed, args.net)
+        raise BadArgument(f"{speed:g} simulated seconds per second, expected 1,000 at most: more --seconds")
     roster = servable(made.roster)
     site = site_of(
         site_tables(roster, day, name=made.name, speed=speed, state="state", live=True, secrets=folder),

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from controllers.clock import Clock, wall_s
-from controllers.exits import Exit
+from controllers.exits import BadArgument, Exit
 from controllers.pretend_site import Day, real_day, site_tables
 from controllers.terminal import err
 from fleet.machine import Roster
@@ -44,13 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Serve until SIGINT, SIGTERM or --for."""
     if not 1 <= args.speed <= 1_000:
-        raise SystemExit(f"hashwatt simulate: --speed is {args.speed}, expected 1 to 1000")
+        raise BadArgument(f"--speed is {args.speed}, expected 1 to 1000")
     if not 1 <= args.net <= 254:
-        raise SystemExit(f"hashwatt simulate: --net is {args.net}, expected 1 to 254")
+        raise BadArgument(f"--net is {args.net}, expected 1 to 254")
+    if args.seed < 0:
+        raise BadArgument(f"--seed is {args.seed}, expected 0 or more")
+    if args.for_s is not None and not args.for_s > 0:
+        raise BadArgument(f"--for is {args.for_s}, expected seconds above 0")
     try:
         day = real_day(args.day)
     except LookupError as error:
-        raise SystemExit(f"hashwatt simulate: {error}") from error
+        raise BadArgument(f"{error}") from error
     asyncio.run(_serve(args, day))
     return Exit.OK
 
@@ -64,7 +68,7 @@ async def _serve(args: argparse.Namespace, day: Day) -> None:
     try:
         made = scenario(args.scenario, args.seed, args.net)
     except LookupError as error:
-        raise SystemExit(f"hashwatt simulate: {error.args[0]}") from error
+        raise BadArgument(f"{error.args[0]}") from error
     roster = servable(made.roster)
     clock = Clock(args.speed, day.start_s)
     anchor_real_s = wall_s()

@@ -27,7 +27,8 @@ def err() -> Console:
     """Where progress and notes go."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    # A log is grepped: a message stays on its line there.
+    return Console(stderr=True, width=None if sys.stderr.isatty() else 1_000, highlight=False)
 
 
 def print_json(value: Any) -> None:
@@ -54,12 +55,14 @@ def table(
     """A table; `right` are the columns aligned to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         made.add_column(column, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        # What machines say of themselves is text, never markup.
+        made.add_row(*map(Text, row))
     return made
 
 

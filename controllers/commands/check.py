@@ -145,5 +145,5 @@ def _show(site: Site, look: Look, rows: list[dict[str, Any]], faults: list[str])
         f"power {number(prices.power_usd_mwh, 2)} $/MWh at the machine"
     )
     for fault in faults:
-        console.print(f"[bold]![/bold] {fault}", markup=True)
+        console.print(f"! {fault}", markup=False)
     console.print("nothing is wrong" if not faults else f"{len(faults)} thing(s) to look at")
