@@ -124,9 +124,8 @@ def _evidence(view: View, snapshot: Snapshot, beliefs: Beliefs) -> Evidence:
 def _contradicts(snapshot: Snapshot, fresh: Bools) -> Bools:
     """Readings whose set mode and whose state do not agree: told to sleep and still hashing, told to run and asleep."""
     mode, state = snapshot.heard.mode, snapshot.heard.state
-    contradicts: Bools = fresh & (
-        ((mode == SLEEP) & (state == State.HASHING)) | ((mode > SLEEP) & (state == State.SLEEPING))
-    )
+    works = (state == State.HASHING) | (state == State.STARTING)
+    contradicts: Bools = fresh & (((mode == SLEEP) & works) | ((mode > SLEEP) & (state == State.SLEEPING)))
     return contradicts
 
 

@@ -13,13 +13,14 @@ from fleet.columns import OFF_LADDER, UNKNOWN, Floats
 from fleet.machine import SLEEP, Machine
 from fleet.order import OrderKind
 from fleet.units import HOURS_PER_DAY, THS_PER_PHS, efficiency_j_th
+from fleet.work.evidence import delivered
 from policies.economics import at_the_meter, cost_usd_h, revenue_usd_h, revenue_usd_mwh
-from policies.explanation import Change, Explanation, Hold, Point, Shadow
+from policies.explanation import Change, Delivery, Explanation, Hold, Point, Shadow
 from policies.orders import held_by_hand, knows
 from policies.plan import WAITS
 from policies.record import Record
 from policies.safety import Faulted
-from policies.site_sums import STATES, machine_columns, quarantined
+from policies.site_sums import STATES, VERDICTS, machine_columns, quarantined
 from policies.switching import Hysteresis, Regret, Stakes, start_usd
 from policies.tick import Judgment
 
@@ -97,6 +98,7 @@ class _Telling:
             points=tuple(self._point(column) for column in range(len(self.machine.modes))),
             shadows=shadows,
             shadow_usd_mwh=sum(shadow.usd_mwh for shadow in shadows),
+            delivery=self._delivery(),
             holds=holds,
             changes=self._changes(holds),
         )
@@ -213,6 +215,22 @@ class _Telling:
         if not self.judgment.is_live[row]:
             holds.append(Hold(kind="not live", what="not under live control: nothing is sent", until_s=None))
         return tuple(holds)
+
+    def _delivery(self) -> Delivery | None:
+        """What its shares say."""
+        evidence, row = self.view.evidence, self.row
+        told = delivered(evidence)
+        if np.isnan(told.ratio[row]):
+            return None
+        return Delivery(
+            verdict=VERDICTS[evidence.verdict[row]],
+            verdict_s=_known(evidence.verdict_s[row]),
+            ratio=_known(told.ratio[row]),
+            low=_known(told.low[row]),
+            high=_known(told.high[row]),
+            shares=float(evidence.shares[row]),
+            expected=float(evidence.expected[row]),
+        )
 
     def _fault(self) -> list[Hold]:
         """A fault's rest."""

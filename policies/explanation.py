@@ -61,6 +61,24 @@ class Change(Shown):
     """The operating point it would go to."""
 
 
+class Delivery(Shown):
+    """What the machine's shares say of the hash rate that it claims: the last finished test and the running one."""
+
+    verdict: Literal["untested", "honest", "short"]
+    """Of the last finished sequential test."""
+    verdict_s: float | None
+    """When that was reached (UTC seconds)."""
+    ratio: float | None
+    """Delivered over claimed."""
+    low: float | None
+    """Its 95 % interval at one look."""
+    high: float | None
+    shares: float
+    """Of the running test so far."""
+    expected: float
+    """By the machine's claim."""
+
+
 class Shadow(Shown):
     """What one more MWh of cap at a place above the machine would earn."""
 
@@ -118,6 +136,8 @@ class Explanation(Shown):
     points: tuple[Point, ...]
     shadows: tuple[Shadow, ...]
     """The caps above it that bind."""
+    delivery: Delivery | None
+    """None: nothing is known of its shares."""
     shadow_usd_mwh: float
     """Their sum: what one more MWh at this machine would earn."""
     holds: tuple[Hold, ...]

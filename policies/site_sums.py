@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from fleet.command import OutcomeKind
 from fleet.estimate import silent
 from fleet.machine import SLEEP
 from fleet.reading import State
+from fleet.work.evidence import delivered
 from policies.economics import at_the_meter, break_even_usd_mwh, cost_usd_h, revenue_usd_h
 from policies.orders import held_by_hand, node_caps_w
 from policies.record import Record
@@ -25,6 +27,8 @@ from policies.tick import Judgment
 
 SILENT = "silent"
 """The state shown for a machine that gave no reading for `silent_after_s`, or never one."""
+VERDICTS: Final[tuple[Literal["untested"], Literal["honest"], Literal["short"]]] = ("untested", "honest", "short")
+"""What the last finished test of a machine's shares said, in the order of `fleet.work.evidence.Verdict`."""
 STATES = (*(state.name.lower() for state in State), SILENT)
 
 
@@ -35,6 +39,7 @@ class MachineColumns:
     `state[n]` indexes STATES. `power_w` is measured where `measured`, else the operating point's nameplate as calibrated.
     `earns_usd_h` is revenue less energy at the present power and hash rate, `break_even_usd_mwh` the power price at the
     site's meter at which it earns nothing, `curtailed_w` what its usual operating point would draw beyond the present one.
+    `verdict[n]` indexes VERDICTS, and `delivered` is the share of its claimed hash rate that its accepted shares bear out.
     """
 
     state: Codes
@@ -45,6 +50,8 @@ class MachineColumns:
     earns_usd_h: Floats
     break_even_usd_mwh: Floats
     curtailed_w: Floats
+    verdict: Codes
+    delivered: Floats
 
     def __post_init__(self) -> None:
         """Read-only."""
@@ -86,6 +93,8 @@ class SiteSums(Shown):
     """With a command that no reading has confirmed yet."""
     machines_held: int
     """Changed by somebody else, and left so."""
+    machines_by_verdict: Mapping[str, int]
+    """untested, honest, short: what their accepted shares say of the hash rate that they claim."""
     machines_quarantined: int
     """Left alone after repeated failure."""
     hashrate_ths: float
@@ -159,7 +168,19 @@ def machine_columns(judgment: Judgment, record: Record) -> MachineColumns:
     usual_w = roster.modes.power_w[rows, roster.usual]
     curtailed = np.where((view.mode >= 0) & (view.mode < roster.usual), usual_w - plate, 0.0)
     state = np.where(known, view.state - int(State.UNKNOWN), len(STATES) - 1).astype(np.int16)
-    return MachineColumns(state, power_w, measured, hashrate, efficiency, earns, break_even, curtailed)
+    evidence = view.evidence
+    return MachineColumns(
+        state=state,
+        power_w=power_w,
+        measured=measured,
+        hashrate_ths=hashrate,
+        efficiency_j_th=efficiency,
+        earns_usd_h=earns,
+        break_even_usd_mwh=break_even,
+        curtailed_w=curtailed,
+        verdict=evidence.verdict,
+        delivered=delivered(evidence).ratio,
+    )
 
 
 def site_sums(judgment: Judgment, record: Record, columns: MachineColumns | None = None) -> SiteSums:
@@ -186,6 +207,7 @@ def site_sums(judgment: Judgment, record: Record, columns: MachineColumns | None
         machines_by_state=_by_state(now),
         machines_pending=int((view.wanted != UNKNOWN).sum()),
         machines_held=int(held_by_hand(view, judgment.beliefs.hand_s).sum()),
+        machines_by_verdict=dict(zip(VERDICTS, np.bincount(now.verdict, minlength=3).tolist(), strict=True)),
         machines_quarantined=int(quarantined(judgment, record).sum()),
         hashrate_ths=rate,
         power_w=power_w,

@@ -12,6 +12,7 @@ from fleet.estimate import Beliefs
 from fleet.order import Order, OrderKind
 from policies.explain import explain
 from policies.explanation import Explanation
+from policies.site_sums import site_sums
 from policies.switching import Hysteresis, Regret, Threshold
 from policies.tariff import IndexTariff
 from policies.tick import Judgment
@@ -187,3 +188,20 @@ def test_unknown_machine_is_refused() -> None:
     site = bench()
     with pytest.raises(KeyError):
         explain(site.judgment, site.tick(), "m9")
+
+
+def test_shares_are_told() -> None:
+    """A machine whose shares do not bear out its claim is told as short, with how much it delivers."""
+    site = bench(1, switching=Threshold())
+    counted = 0.0
+    for _ in range(200):
+        # 130 TH/s claimed for ten minutes, and nine tenths of the work delivered.
+        counted += 0.9 * 130e12 * 600 / 2**32
+        said = {"hashrate_ths": [130.0], "accepted_difficulty": [counted], "share_difficulty": [65_536.0]}
+        said["counted_s"] = [site.at_s + 600]
+        record = site.tick(600, price=10.0, **said)
+    delivery = explain(site.judgment, record, "m0").delivery
+    assert delivery is not None
+    assert delivery.verdict == "short"
+    assert delivery.ratio == pytest.approx(0.9, abs=0.01)
+    assert site_sums(site.judgment, record).machines_by_verdict == {"untested": 0, "honest": 0, "short": 1}
