@@ -69,9 +69,9 @@ class MachineFamilies:
                 "curtailed_watts", "What its usual operating point would draw beyond the present one.", now.curtailed_w
             ),
             self._column("worst_case_watts", "The most it may draw now, as the caps count it.", view.worst_w),
-            self._column("last_reading_age_seconds", "Since its last reading.", age_s),
+            self._column("last_reading_age_seconds", "Time since its last reading.", age_s),
             self._column("command_failures", "Commands in a row that failed.", view.failures.astype(np.float64)),
-            self._column("uptime_seconds", "As the machine says.", heard.uptime_s),
+            self._column("uptime_seconds", "Uptime as the machine says.", heard.uptime_s),
             self._column(
                 "shares_accepted_total", "Accepted shares, the machine's own counter.", heard.accepted, _COUNTER
             ),
@@ -150,15 +150,25 @@ class MachineFamilies:
                     rates.append((label, board.hashrate_ths))
             fans += [(f'{stem},fan="{index}"}}', float(rpm)) for index, rpm in enumerate(reading.fans_rpm[:FANS_MOST])]
         return (
-            rows("hashwatt_board_temperature_celsius", _GAUGE, "A hash board, at the last full reading.", boards)
+            rows(
+                "hashwatt_board_temperature_celsius",
+                _GAUGE,
+                "A hash board's temperature, at the last full reading.",
+                boards,
+            )
             + rows(
                 "hashwatt_board_chip_temperature_celsius",
                 _GAUGE,
-                "A board's hottest chip, at the last full reading.",
+                "A hash board's hottest chip, at the last full reading.",
                 chips,
             )
-            + rows("hashwatt_board_hashrate_terahashes_per_second", _GAUGE, "A board, at the last full reading.", rates)
-            + rows("hashwatt_fan_speed_rpm", _GAUGE, "A fan, at the last full reading.", fans)
+            + rows(
+                "hashwatt_board_hashrate_terahashes_per_second",
+                _GAUGE,
+                "A hash board's rate, at the last full reading.",
+                rates,
+            )
+            + rows("hashwatt_fan_speed_rpm", _GAUGE, "A fan's speed, at the last full reading.", fans)
         )
 
 

@@ -32,26 +32,34 @@ _GAUGES = (
     ("worst_case_watts", "worst_w", "What the site may draw at most, as the caps count it."),
     ("power_decided_watts", "decided_power_w", "What the site draws at the operating points that were decided."),
     ("curtailed_watts", "curtailed_w", "What usual operating points would draw beyond the present ones."),
-    ("hashrate_terahashes_per_second", "hashrate_ths", "Of the machines that are known."),
-    ("hashrate_decided_terahashes_per_second", "decided_hashrate_ths", "At the operating points that were decided."),
-    ("hashprice_usd_per_petahash_day", "hashprice_usd_phs_day", "After the pool's fee."),
-    ("power_price_usd_per_megawatt_hour", "power_usd_mwh", "At the site's meter, adders included."),
-    ("revenue_usd_per_hour", "revenue_usd_h", "At the present hash rate and hashprice."),
-    ("power_cost_usd_per_hour", "cost_usd_h", "With the site's overhead."),
+    ("hashrate_terahashes_per_second", "hashrate_ths", "Hash rate of the machines that are known."),
+    (
+        "hashrate_decided_terahashes_per_second",
+        "decided_hashrate_ths",
+        "Hash rate at the operating points that were decided.",
+    ),
+    ("hashprice_usd_per_petahash_day", "hashprice_usd_phs_day", "What a PH/s earns in a day, after the pool's fee."),
+    ("power_price_usd_per_megawatt_hour", "power_usd_mwh", "Price of power at the site's meter, adders included."),
+    ("revenue_usd_per_hour", "revenue_usd_h", "Revenue at the present hash rate and hashprice."),
+    ("power_cost_usd_per_hour", "cost_usd_h", "What power costs at present, with the site's overhead."),
     ("margin_usd_per_hour", "margin_usd_h", "Revenue less energy."),
-    ("efficiency_joules_per_terahash", "efficiency_j_th", "Of the machines that are known."),
+    ("efficiency_joules_per_terahash", "efficiency_j_th", "Power over hash rate of the machines that are known."),
     (
         "break_even_usd_per_megawatt_hour",
         "break_even_usd_mwh",
         "Power price at the meter at which the site earns nothing.",
     ),
-    ("earned_usd", "earned_usd", "As the machines ran, since the tally began; may fall."),
-    ("decided_earned_usd", "decided_usd", "As was decided, since the tally began: what a dry run would have earned."),
-    ("machines", "machines", "In the roster."),
-    ("machines_live", "machines_live", "Under live control."),
-    ("machines_pending", "machines_pending", "With a command that no reading has confirmed yet."),
-    ("machines_held", "machines_held", "Changed by somebody else, and left so."),
-    ("machines_quarantined", "machines_quarantined", "Left alone after repeated failure."),
+    ("earned_usd", "earned_usd", "Margin as the machines ran, since the tally began; may fall."),
+    (
+        "decided_earned_usd",
+        "decided_usd",
+        "Margin as was decided, since the tally began: what a dry run would have earned.",
+    ),
+    ("machines", "machines", "Machines in the roster."),
+    ("machines_live", "machines_live", "Machines under live control."),
+    ("machines_pending", "machines_pending", "Machines with a command that no reading has confirmed yet."),
+    ("machines_held", "machines_held", "Machines changed by somebody else, and left so."),
+    ("machines_quarantined", "machines_quarantined", "Machines left alone after repeated failure."),
     ("dry_run", "dry_run", "1 while no machine is under live control."),
     ("tick_timestamp_seconds", "at_s", "When the last tick was, on the site's clock."),
 )
@@ -61,7 +69,7 @@ _PLACE_GAUGES = (
     ("cap_watts", "cap_w", "The cap in force."),
     ("cap_shadow_price_usd_per_megawatt_hour", "shadow_usd_mwh", "What one more MWh of cap would earn there."),
     ("overloaded", "overloaded", "1 where the cap cannot be met even with all at their least."),
-    ("machines", "machines", "In the roster."),
+    ("machines", "machines", "Machines in the roster."),
 )
 
 
@@ -156,7 +164,7 @@ def _sums(sums: SiteSums) -> Iterator[Metric]:
     yield _labelled("hashwatt_site_machines_by_state", "Machines in each state.", "state", sums.machines_by_state)
     yield _labelled(
         "hashwatt_site_curtailed_by_reason_watts",
-        "Machines asleep by our command, by its reason.",
+        "The part of it that is machines asleep, by the reason of the command that put them there.",
         "reason",
         sums.curtailed_w_by_reason,
     )

@@ -1,0 +1,106 @@
+"""A site at one moment in which every family has something to show, and some machines have nothing to say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from controllers.feeds import FeedState
+from controllers.observe import PollCounts
+from controllers.publish.prometheus import MetricsServer
+from controllers.publish.settings import MetricsSettings
+from fleet.machine import Roster
+from fleet.meter import Meter
+from fleet.order import Order, OrderKind
+from fleet.reading import Board, Pool, Reading, State
+from fleet.view import View
+from fleet.work.evidence import Verdict
+from policies.record import Record
+from policies.switching import Threshold
+from policies.tariff import IndexTariff
+from policies.tick import Judgment
+from tests.policies.conftest import T0, Bench, machine
+
+HOSTILE = 'm"1\\n{},\u2028é'
+WORKER, POOL = "bc1qsecretworker", "stratum+tcp://pool.invalid:3333"
+IDS = ("m0", HOSTILE, "quiet", "asleep")
+
+
+def yard() -> Judgment:
+    """Four machines, one of a hostile name, on a feeder with a cap."""
+    machines = [machine(name, "feeder-a/rack 1" if i < 2 else "") for i, name in enumerate(IDS)]
+    return Judgment(
+        Roster.of(machines, {"": 20_000.0, "feeder-a": 7_000.0}),
+        IndexTariff(),
+        switching=Threshold(),
+        live=np.ones(4, np.bool_),
+    )
+
+
+def last_record(judgment: Judgment) -> Record:
+    """A tick with orders, a meter, a finding, and a machine that never answered."""
+    bench, nan = Bench(judgment), np.nan
+    bench.mode = ["high", "mid", "high", "sleep"]
+    order = Order("o1", OrderKind.HOLD, "m0", "op", "test", T0 - 1, T0 + 1e6)
+    columns: dict[str, Any] = {
+        "hashrate_ths": [130.5, 105.0, nan, 0.0],
+        "power_w": [3_300.0, nan, nan, 25.0],
+        "measured": [True, False, False, True],
+        "chip_c": [70.0, 65.5, nan, 20.0],
+        "uptime_s": [5e5, 4e5, nan, 3e5],
+        "accepted": [123_456_789_012.0, 4.0, nan, 5.0],
+        "rejected": [1.0, 0.0, nan, 0.0],
+        "hardware_errors": [7.0, nan, nan, 0.0],
+    }
+    record = bench.tick(10.0, silent=[2], orders=[order], obey=False, **columns)
+    meter = Meter("", 9_876.0, T0, "main")
+    return replace(record, snapshot=replace(record.snapshot, meters=(meter,)), view=_tested(record.view))
+
+
+def _tested(view: View) -> View:
+    """One machine found short, one honest, two untested."""
+    verdict = np.array([Verdict.HONEST, Verdict.SHORT, Verdict.UNTESTED, Verdict.UNTESTED], np.int16)
+    shares, expected = np.array([1_000.0, 800.0, 0.0, 0.0]), np.array([1_000.0, 1_000.0, 0.0, 0.0])
+    tested = replace(view.evidence, verdict=verdict, tested_shares=shares, tested_expected=expected)
+    return replace(view, evidence=tested)
+
+
+def full_readings() -> dict[int, Reading]:
+    """What full looks brought: boards and fans, a worker's name, and a machine that claims a thousand of each."""
+    pool = (Pool(POOL, WORKER),)
+    plain = Reading(
+        State.HASHING,
+        "high",
+        130.5,
+        3_300.0,
+        boards=(Board(43.5, 60.0, 70.0), Board(43.5, None, float("inf")), Board()),
+        fans_rpm=(5_000, 5_100),
+        pools=pool,
+    )
+    absurd = replace(plain, boards=(Board(1.0, 2.0, 3.0),) * 1_000, fans_rpm=(1,) * 1_000)
+    return {0: plain, 1: absurd}
+
+
+def internals() -> dict[str, Any]:
+    """What a daemon tells beside its records."""
+    polls = PollCounts(Counter({("lean", "reading"): 7, ("full", "unreachable"): 1}), seconds=0.4, count=8)
+    polls.within[2] += 8
+    return {
+        "polls": polls,
+        "feeds": [FeedState("csv power_usd_mwh", True, T0, None), FeedState('sly "feed"\n', False, None, "x")],
+        "events": Counter({"machine lost": 2}),
+        "outcomes": Counter({"done": 3, "lost": 1}),
+        "writing": 1,
+        "accepted": 4,
+        "journal_failures": 0,
+        "lease_held": True,
+        "full": full_readings(),
+    }
+
+
+def server(judgment: Judgment, **settings: Any) -> MetricsServer:
+    """A metrics server of a site; not listening."""
+    return MetricsServer(MetricsSettings(port=0, **settings), judgment, internals)
