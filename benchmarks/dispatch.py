@@ -274,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks/dispatch.py", description=main.__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="sites of each kind and size")
-    parser.add_argument("--limit-s", type=float, default=10.0, metavar="S", help="what HiGHS may take for one site")
+    parser.add_argument("--limit-s", type=float, default=5.0, metavar="S", help="what HiGHS may take for one site")
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[200, 400], metavar="N", help="machines of the larger sites"
     )

@@ -45,12 +45,12 @@ SMALL_SITE = 1_200
 
 
 def usual(machines: int) -> Effort:
-    """The effort of a tick: USUAL for a small site, less with the square of the machines for a larger one.
+    """The effort of a tick: USUAL for a small site, and quickly less for a larger one.
 
     At 10,000 machines the relaxation itself takes the time that a tick has, and the more machines share a cap the less
     its last watts matter.
     """
-    return replace(USUAL, work=int(USUAL.work * min(1.0, SMALL_SITE / max(machines, 1)) ** 2))
+    return replace(USUAL, work=int(USUAL.work * min(1.0, SMALL_SITE / max(machines, 1)) ** 2.5))
 
 
 FILLS = 8
