@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Final
 
 from controllers.exits import BadArgument, Exit
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_epilog(),
     )
-    parser.add_argument("--version", action="version", version=f"hashwatt {metadata.version('hashwatt')}")
+    parser.add_argument("--version", action="version", version=_version() if "--version" in words else "")
     parser.add_argument("command", choices=tuple(COMMANDS), metavar="COMMAND", help="one of the commands below")
     parser.parse_args(words or ["--help"])
     return Exit.USAGE
@@ -101,6 +101,16 @@ def _exit_of(error: BaseException) -> Exit | None:
             return Exit.FOUND
         case _:
             return None
+
+
+def _version() -> str:
+    """The installed distribution's version; a source tree has none."""
+    from importlib import metadata
+
+    try:
+        return f"hashwatt {metadata.version('hashwatt')}"
+    except metadata.PackageNotFoundError:
+        return "hashwatt, not installed: run from its source"
 
 
 def _epilog() -> str:

@@ -1,7 +1,7 @@
 """The demo's live terminal view: what the daemon's last record says, a few times a second.
 
-On a terminal it is a board: the price and break-even of the day so far, one letter per machine on its feeder, the site's
-sums and the last events. Without one it is a line every so many seconds, so that a log reads well too.
+On a terminal it is a board: the site's sums, the day's prices and power so far, one mark per machine on its feeder, and the
+last events. Without one it is a line every so many seconds, so that a log reads well too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
     from controllers.daemon import Daemon
 
-_BLOCKS = " ▁▂▃▄▅▆▇█"
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_LABEL = 10
+_MARKS_PER_LINE = 64
+_EVENTS = 6
+_SLOT_S = 1_800.0
+_DEAR = 100.0
+"""$/MWh from which a price is shown red."""
 _PERIOD_S = 0.25
 _PLAIN_PERIOD_S = 6.0
 _LOOKS = {
@@ -41,7 +47,8 @@ class LiveView:
 
     def __init__(self, daemon: Daemon, day: Day, name: str, speed: float, *, plain: bool) -> None:
         self._daemon, self._day, self._name, self._speed, self._plain = daemon, day, name, speed, plain
-        self._prices: list[tuple[float, float]] = []
+        self._drawn_w: dict[int, float] = {}
+        """By half hour of the day: what the site drew when it was last shown."""
 
     async def run(self, end_s: float) -> None:
         """Show until `end_s` or cancelled."""
@@ -74,65 +81,86 @@ class LiveView:
         )
 
     def board(self) -> RenderableType:
-        """The site as a board."""
+        """The site as a board, 80 columns wide or more."""
         from rich.console import Group
         from rich.panel import Panel
         from rich.text import Text
 
+        title = f"hashwatt · {self._name}"
         loop = self._daemon.loop
         if loop is None or loop.last is None:
-            return Panel("asking every machine for the first time …", title=f"hashwatt · {self._name}")
+            return Panel("asking every machine for the first time …", title=title)
         record, judgment = loop.last, self._daemon.site.judgment
         columns = machine_columns(judgment, record)
         sums = site_sums(judgment, record, columns)
+        self._drawn_w[self._slot(sums.at_s)] = sums.power_w
         head = Text()
         head.append(f"{_local(sums.at_s)} {ZONE}, {self._speed:,.0f}x\n", "bold")
+        head.append(f"power {number(sums.power_usd_mwh, 2)} $/MWh, the site breaks even at ")
         head.append(
-            f"power {number(sums.power_usd_mwh, 2)} $/MWh   hashprice {number(sums.hashprice_usd_phs_day, 2)} $/PH/day   "
+            f"{number(sums.break_even_usd_mwh, 2)}; hashprice {number(sums.hashprice_usd_phs_day, 2)} $/PH/day\n"
         )
-        head.append(f"site breaks even at {number(sums.break_even_usd_mwh, 2)} $/MWh\n")
         head.append(f"{sums.power_w / 1e3:,.0f} kW, {sums.hashrate_ths / 1e3:.2f} PH/s, ")
         head.append(f"{number(sums.margin_usd_h, 2)} $/h\n", "green" if (sums.margin_usd_h or 0) >= 0 else "red")
-        head.append_text(self._chart(sums.at_s))
-        floor = self._floor(columns.state)
-        events = Text(
-            "\n".join(f"{_local(e.at_s)[-8:]} {e.kind}: {e.text}"[:150] for e in list(self._daemon.events.last)[-6:]),
-            "dim",
-        )
         legend = Text("  ").join(Text(f"{mark} {name}", colour) for name, (colour, mark) in _LOOKS.items())
-        return Panel(Group(head, floor, legend, events), title=f"hashwatt · {self._name}")
+        floor = self._floor(columns.state)
+        return Panel(
+            Group(head, *self._charts(sums.at_s), Text(), *floor, legend, Text(), *self._events()), title=title
+        )
 
-    def _chart(self, now_s: float) -> Text:
-        """The day's prices so far, on a scale of roots: a spike does not flatten the rest."""
+    def _charts(self, now_s: float) -> list[Text]:
+        """The day so far in half hours: the dearest price of each on a scale of logarithms, and what the site drew."""
         from rich.text import Text
 
-        text = Text("day   ")
-        step_s, at_s = self._day.power.step_s, self._day.start_s
-        top = max(float(np.nanmax(self._day.power.value[self._rows()])), 1.0) ** 0.5
-        while at_s <= now_s and at_s < self._day.end_s:
-            price = self._day.power_usd_mwh(at_s)
-            level = round(max(price, 0.0) ** 0.5 / top * (len(_BLOCKS) - 1))
-            text.append(_BLOCKS[level], "red" if price > 100 else "cyan")
-            at_s += step_s
-        return text
+        price, power = Text(f"{'$/MWh':<{_LABEL}}"), Text(f"{'kW':<{_LABEL}}")
+        most_w = max(self._drawn_w.values(), default=1.0)
+        for slot in range(self._slot(min(now_s, self._day.end_s - 1.0)) + 1):
+            dearest = max(self._prices_of(slot), default=0.0)
+            # 1 $/MWh is the lowest mark, 5,000 the highest: a spike does not flatten the rest.
+            price.append(_mark(np.log(max(dearest, 1.0)) / np.log(5_000.0)), "red" if dearest > _DEAR else "cyan")
+            power.append(_mark(self._drawn_w[slot] / most_w) if slot in self._drawn_w else " ", "green")
+        hours = Text(" " * _LABEL + "".join(f"{hour:02d}    " for hour in range(0, 24, 3)), "dim")
+        return [price, power, hours]
 
-    def _rows(self) -> slice:
-        first = self._day.power.row_at(self._day.start_s) or 0
-        return slice(first, first + round((self._day.end_s - self._day.start_s) / self._day.power.step_s))
+    def _slot(self, at_s: float) -> int:
+        return int((at_s - self._day.start_s) // _SLOT_S)
 
-    def _floor(self, state: np.ndarray) -> RenderableType:
-        """One mark per machine, by feeder."""
+    def _prices_of(self, slot: int) -> list[float]:
+        step_s = self._day.power.step_s
+        first_s = self._day.start_s + slot * _SLOT_S
+        times = [first_s + k * step_s for k in range(max(round(_SLOT_S / step_s), 1))]
+        return [self._day.power_usd_mwh(at_s) for at_s in times if at_s < self._day.end_s]
+
+    def _floor(self, state: np.ndarray) -> list[Text]:
+        """One mark per machine, by feeder; a long feeder goes on in the next line."""
         from rich.text import Text
 
         roster, feeder = self._daemon.site.roster, self._daemon.site.judgment.feeder
-        text = Text()
+        lines = []
         for node in sorted(set(feeder.tolist())):
-            text.append(f"{roster.tree.names[node] or 'site':<10}")
-            for row in np.flatnonzero(feeder == node):
-                colour, mark = _LOOKS[STATES[int(state[row])]]
-                text.append(mark, colour)
-            text.append("\n")
-        return text
+            rows = np.flatnonzero(feeder == node)
+            for first in range(0, len(rows), _MARKS_PER_LINE):
+                name = (roster.tree.names[node] or "site") if first == 0 else ""
+                line = Text(f"{name[: _LABEL - 1]:<{_LABEL}}", no_wrap=True)
+                for row in rows[first : first + _MARKS_PER_LINE]:
+                    colour, mark = _LOOKS[STATES[int(state[row])]]
+                    line.append(mark, colour)
+                lines.append(line)
+        return lines
+
+    def _events(self) -> list[Text]:
+        """The last events, one line each, always as many lines."""
+        from rich.text import Text
+
+        last = list(self._daemon.events.last)[-_EVENTS:]
+        texts = [f"{_local(event.at_s)[-8:]} {event.kind}: {event.text}" for event in last]
+        texts += [""] * (_EVENTS - len(texts))
+        return [Text(text, "dim", no_wrap=True, overflow="ellipsis") for text in texts]
+
+
+def _mark(level: float) -> str:
+    """A bar of a height between 0 and 1."""
+    return _BLOCKS[round(min(max(level, 0.0), 1.0) * (len(_BLOCKS) - 1))]
 
 
 def _local(at_s: float) -> str:

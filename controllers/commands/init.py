@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from controllers.config import SiteError, site_of
-from controllers.exits import Exit
+from controllers.exits import BadArgument, Exit
 from controllers.observe import ask
 from controllers.terminal import err, out, print_json, progress, table
 from fleet.catalogue import nameplate
@@ -26,6 +27,8 @@ from fleet.links import Credentials
 from fleet.machine import SLEEP_NAME, Machine, Mode
 from fleet.reading import Depth, Reading
 
+_URL = "https://mempool.space/api"
+_TIMEOUT_S = (0.1, 60.0)
 _PROBE_MODES = (Mode(SLEEP_NAME, 0.0, 0.0), Mode("normal", 1.0, 1.0))
 
 
@@ -47,6 +50,12 @@ def main(args: argparse.Namespace) -> int:
     """Scan, ask, write; 1 when no machine was found, 2 when the file is there already or an answer is no number."""
     if args.site.exists():
         raise SiteError(f"{args.site}: is there already, expected a new file (--site)")
+    if not args.site.absolute().parent.is_dir():
+        raise SiteError(f"{args.site}: cannot be written, expected a file in a directory that exists (--site)")
+    if not _TIMEOUT_S[0] <= args.timeout <= _TIMEOUT_S[1]:
+        raise BadArgument(f"--timeout is {args.timeout}, expected {_TIMEOUT_S[0]:g} to {_TIMEOUT_S[1]:g} seconds")
+    # What was given is looked at before the scan, not after it.
+    site_of(_tables_of(args.name, args.power_usd_mwh or 0.0, args.cap_kw or 0.0, args.mempool_url or _URL), args.site)
     try:
         hosts = list(addresses(args.ranges))
     except ValueError as error:
@@ -101,7 +110,9 @@ def _tables(args: argparse.Namespace, found: Sequence[tuple[Found, Reading | Non
     count: Counter[str] = Counter()
     for machine, reading in found:
         who = None if reading is None else reading.identity
-        model = (who.model if who is not None and who.model else machine.model) or "unknown"
+        model = _catalogued(
+            (who.model if who is not None and who.model else machine.model) or "unknown", machine.dialect
+        )
         own = _own_model(model, machine.dialect, reading)
         if own is not None:
             models.setdefault((model, machine.dialect), own)
@@ -118,20 +129,38 @@ def _tables(args: argparse.Namespace, found: Sequence[tuple[Found, Reading | Non
     cap_kw = _answer(args.cap_kw, "What may the site draw, in kW (0: no cap)?", 0.0)
     url = args.mempool_url
     if url is None:
-        url = _asked(
-            "Which mempool instance tells price and difficulty (its API's address)?", "https://mempool.space/api"
-        )
+        url = _asked("Which mempool instance tells price and difficulty (its API's address)?", _URL)
+    return _tables_of(args.name, price, cap_kw, url, machines, list(models.values()))
+
+
+def _tables_of(
+    name: str,
+    price_usd_mwh: float,
+    cap_kw: float,
+    url: str,
+    machines: Sequence[dict[str, Any]] = (),
+    models: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """A site file's tables; a cap of 0 is none."""
     tables: dict[str, Any] = {
-        "name": args.name,
-        "tariff": {"kind": "fixed", "usd_mwh": price},
+        "name": name,
+        "tariff": {"kind": "fixed", "usd_mwh": price_usd_mwh},
         "feeds": [{"kind": "mempool", "url": url}],
         "machines": machines,
     }
-    if cap_kw > 0:
+    if cap_kw != 0:
         tables["caps_kw"] = {"site": cap_kw}
     if models:
-        tables["models"] = list(models.values())
+        tables["models"] = models
     return tables
+
+
+def _catalogued(said: str, dialect: str) -> str:
+    """The catalogue's name of the model that a machine states, where it has one ("M60S_VK40" is a WhatsMiner M60S)."""
+    for model in (said, f"WhatsMiner {said.split('_', maxsplit=1)[0]}"):
+        with contextlib.suppress(LookupError):
+            return nameplate(model, dialect).model
+    return said
 
 
 def _own_model(model: str, dialect: str, reading: Reading | None) -> dict[str, Any] | None:
