@@ -3,8 +3,8 @@
 Only the step between sleep and work costs (power without hashes while it restarts, and wear); steps of the ladder are the
 plan's matter. Each rule turns the values of a tick into worths that the dispatch takes the best of, by a bonus on all waking
 points alike, so caps still bind and the choice among waking points stays the margin's. `regret` is the default: stay until
-staying has cost a share of what a start costs. With two states, share 1 and floor 0 that is the work-function rule, and costs
-at most 3 times what hindsight would, but for one start (2n - 1 for n states, the best that any rule can promise: Borodin,
+staying has cost a share of what a start costs. With two states, both shares 1 and floor 0 that is the work-function rule, and
+costs at most 3 times what hindsight would, but for one start (2n - 1 for n states, the best that any rule can promise: Borodin,
 Linial and Saks, An optimal on-line algorithm for metrical task system, J. ACM 39(4), 1992); less pays on real prices.
 """
 

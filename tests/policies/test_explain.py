@@ -193,11 +193,15 @@ def test_unknown_machine_is_refused() -> None:
 def test_shares_are_told() -> None:
     """A machine whose shares do not bear out its claim is told as short, with how much it delivers."""
     site = bench(1, switching=Threshold())
-    counted = 0.0
+    counted, record = 0.0, site.tick(price=10.0)
     for _ in range(200):
         # 130 TH/s claimed for ten minutes, and nine tenths of the work delivered.
         counted += 0.9 * 130e12 * 600 / 2**32
-        said = {"hashrate_ths": [130.0], "accepted_difficulty": [counted], "share_difficulty": [65_536.0]}
+        said: dict[str, Any] = {
+            "hashrate_ths": [130.0],
+            "accepted_difficulty": [counted],
+            "share_difficulty": [65_536.0],
+        }
         said["counted_s"] = [site.at_s + 600]
         record = site.tick(600, price=10.0, **said)
     delivery = explain(site.judgment, record, "m0").delivery
