@@ -68,9 +68,6 @@ class Web:
                 reply = await self._authorised(method, path, body)
         except (OSError, Nonsense) as error:
             raise blamed(endpoint, what, self._line, error, deadline) from error
-        finally:
-            if self._line is not None and not self._line.idle:
-                self.hang_up()
         if reply.status >= 400:
             raise Refused(f"{endpoint} {what}: {_refusal(reply)}")
         try:
@@ -90,10 +87,7 @@ class Web:
         if fresh is None:
             return reply
         self._challenge = fresh
-        again = await self._sent(method, path, body)
-        if again.status == 401:
-            self._challenge = None
-        return again
+        return await self._sent(method, path, body)
 
     async def _sent(self, method: str, path: str, body: bytes) -> HttpReply:
         """One request and its reply, on the open connection or a new one."""
@@ -105,7 +99,9 @@ class Web:
             head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         request = "\r\n".join([*head, "", ""]).encode() + body
         reply = HttpReply(self._endpoint.limit_bytes)
-        if self._line is None or not self._line.idle:
+        if self._line is not None and not self._line.idle:
+            self.hang_up()  # closed, or in the middle of an answer that was given up
+        if self._line is None:
             line = self._line = Line()
             await asyncio.get_running_loop().create_connection(lambda: line, self._endpoint.host, self._endpoint.port)
         await self._line.ask(request, reply)

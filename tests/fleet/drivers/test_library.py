@@ -336,3 +336,24 @@ def test_a_call_that_ignores_its_cancellation() -> None:
         return time.monotonic() - started
 
     assert asyncio.run(main()) < 0.4
+
+
+def test_a_call_that_is_given_up_is_cancelled() -> None:
+    """Calls left running would pile up, one each poll of a hung machine."""
+    ends: list[str] = []
+
+    async def hung() -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+
+    async def main() -> None:
+        with pytest.raises(Unreachable):
+            await bounded(hung(), 0.05, "here")
+        await asyncio.sleep(0)
+        assert ends == ["cancelled"]  # and not by the end of the loop
+
+    asyncio.run(main())
+    assert ends == ["cancelled"]

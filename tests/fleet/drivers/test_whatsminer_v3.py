@@ -366,6 +366,18 @@ def test_a_lean_look_is_one_exchange_while_nothing_restarts(
     assert asked == [3, 4, 7, 10, 13]
 
 
+def test_after_a_write_the_mode_is_asked_again(against: Any, paper: PaperWhatsMiner, machine: Machine) -> None:
+    """A remembered mode would confirm, or deny, a command without asking."""
+
+    async def talk(port: int) -> list[str | None]:
+        whatsminer = driver(machine, port)
+        before = await whatsminer.read(Depth.LEAN)
+        await whatsminer.set_mode(LOW)
+        return [before.mode, (await whatsminer.read(Depth.LEAN)).mode]
+
+    assert against(paper, talk) == ["normal", "low"]
+
+
 def test_a_machine_that_was_just_woken_is_not_faulted(against: Any, paper: PaperWhatsMiner, machine: Machine) -> None:
     """The old status may stand until the miner starts anew: every wake would look like a fault."""
     paper.replies["summary"]["msg"]["summary"]["hash-realtime"] = 0.0
