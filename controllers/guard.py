@@ -151,6 +151,7 @@ class Guard:
         if holding is None or not _abandoned(standing, holding):
             if self._gone is not None:
                 self.events.say("guard", "the daemon is back")
+                self._told.clear()
             self._gone = None
             return False
         now_s = self._loop_time()

@@ -137,7 +137,12 @@ class Journal:
 
     async def _do(self, work: Callable[[], T]) -> T:
         """Let the thread do it, in its turn. Cancelling the wait does not cancel the work."""
-        return await asyncio.shield(asyncio.wrap_future(self._thread.submit(work)))
+        doing = asyncio.wrap_future(self._thread.submit(work))
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            doing.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits for its error now
+            raise
 
     def _soon(self, work: Callable[[], None]) -> None:
         if self._waiting >= _WAITING_MOST:

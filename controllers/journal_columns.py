@@ -67,7 +67,9 @@ def encode(
     listed: list[list[Any]] = []
     buffers: list[bytes] = []
     before = {} if before is None else before
+    earlier: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():
+        likely, earlier[name] = earlier.get(_LIKE.get(name, "")), column
         last = before.get(name)
         if last is column:
             continue
@@ -79,7 +81,7 @@ def encode(
         if derived is not None and _alike(derived, column) and np.array_equal(_bits(derived), bits):
             listed.append([*entry, _DERIVED])
             continue
-        reference, against = _reference(name, bits, last, columns)
+        reference, against = _reference(name, bits, last, likely)
         listed.append([*entry, reference])
         buffers.append(_shuffled(bits if against is None else bits ^ _bits(against)))
     gone = [name for name in before if name not in columns]
@@ -138,13 +140,12 @@ def _inflated(payload: bytes) -> memoryview:
 
 
 def _reference(
-    name: str, bits: NDArray[Any], last: NDArray[Any] | None, columns: Columns
+    name: str, bits: NDArray[Any], last: NDArray[Any] | None, likely: NDArray[Any] | None
 ) -> tuple[str, NDArray[Any] | None]:
     """What a column is written against: whichever it differs from in fewer places."""
     best, against, least = _NOTHING, None, bits.size + 1
-    like = _LIKE.get(name)
-    for reference, other in ((_BEFORE, last), (like, columns.get(like) if like else None)):
-        if reference and other is not None and other.size == bits.size and other.dtype.itemsize == bits.dtype.itemsize:
+    for reference, other in ((_BEFORE, last), (_LIKE.get(name, ""), likely)):
+        if other is not None and other.size == bits.size and other.dtype.itemsize == bits.dtype.itemsize:
             differing = int(np.count_nonzero(_bits(other) != bits))
             if differing < least:
                 best, against, least = reference, other, differing

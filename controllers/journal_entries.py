@@ -217,7 +217,7 @@ class _Decoding:
             self._base = None
             self._skipped.append(frame)
             return
-        except Unreadable as error:
+        except (Unreadable, KeyError, TypeError, ValueError, IndexError) as error:
             if frame.kind in {Kind.KEY, Kind.DELTA}:
                 self._base = None
             yield Damage(

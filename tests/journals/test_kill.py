@@ -185,6 +185,9 @@ def test_killed_in_the_middle_of_a_curtailment_and_of_a_resume(stage: Stage) -> 
     assert not [e for e in entries if isinstance(e, Damage) and not e.tail]
     report = replay(stage.journal, stage.site.judgment)
     assert report.same, report.in_words()
+    command = [sys.executable, "-c", COMMAND, "replay", str(stage.journal), "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert (told["ticks"], told["differing"]) == (report.ticks, 0)
 
 
 @pytest.mark.parametrize("stage", [FAST, pytest.param(WITH_SESSIONS, marks=pytest.mark.long)], indirect=True)
