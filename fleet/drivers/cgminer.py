@@ -34,12 +34,6 @@ def sections(reply: Any, where: str) -> Table:
     return reply
 
 
-def status_code(reply: Any) -> int | None:
-    """The code of the first status line; None when there is none."""
-    status = tables(reply.get("STATUS")) if isinstance(reply, dict) else ()
-    return count(status[0].get("Code")) if status else None
-
-
 def first(reply: Table, section: str) -> Table:
     """The first row of a section; empty when there is none."""
     rows = tables(reply.get(section), 1)
