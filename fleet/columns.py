@@ -7,6 +7,7 @@ objects exist only at the edges. Unknown is NaN in a float column and -1 in an i
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,7 +32,14 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def freeze_columns(record: object) -> None:
     """Make every array field of a dataclass read-only (for `__post_init__`)."""
-    for field in fields(record):  # type: ignore[arg-type]
-        value = getattr(record, field.name)
-        if isinstance(value, np.ndarray):
+    for name in _fields(type(record)):
+        value = getattr(record, name)
+        # Most columns of a new record were another's before: they are frozen, and asking is cheaper than telling.
+        if isinstance(value, np.ndarray) and value.flags.writeable:
             value.flags.writeable = False
+
+
+@lru_cache(maxsize=256)
+def _fields(kind: Any) -> tuple[str, ...]:
+    """Names of a dataclass's fields; a tick makes records by the dozen."""
+    return tuple(field.name for field in fields(kind))
