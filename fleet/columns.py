@@ -32,7 +32,8 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def freeze_columns(record: object) -> None:
     """Make every array field of a dataclass read-only (for `__post_init__`)."""
-    for name in _fields(type(record)):
+    kind: Any = type(record)
+    for name in _fields(kind):
         value = getattr(record, name)
         # Most columns of a new record were another's before: they are frozen, and asking is cheaper than telling.
         if isinstance(value, np.ndarray) and value.flags.writeable:
