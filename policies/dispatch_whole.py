@@ -53,6 +53,8 @@ def usual(machines: int) -> Effort:
     return replace(USUAL, work=int(USUAL.work * min(1.0, SMALL_SITE / max(machines, 1)) ** 2.5))
 
 
+LEAST_MERGES = 4
+"""Machines per node that a round must have the work for; with fewer it finds nothing."""
 FILLS = 8
 """Passes that fill what room is left; each moves at most one machine per node."""
 NO_GAP = 1e-13
@@ -81,7 +83,11 @@ def close(relaxed: Relaxed, effort: Effort) -> Whole:
     work = float(effort.work)
     proven = gap[roots] <= NO_GAP * scale
     for limits in effort.rounds:
-        if work < MERGE_WORK * len(tops) or proven.all() or gap[roots[~proven]].sum() <= effort.gap * scale:
+        if (
+            work < LEAST_MERGES * MERGE_WORK * len(tops)
+            or proven.all()
+            or gap[roots[~proven]].sum() <= effort.gap * scale
+        ):
             break
         pending = np.zeros(len(tops))
         pending[roots[~proven]] = gap[roots[~proven]]
