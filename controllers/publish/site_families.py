@@ -18,6 +18,7 @@ from controllers.observe import LOOK_BUCKETS_S
 from fleet.command import OutcomeKind
 from fleet.order import OrderKind, Rank
 from fleet.work.evidence import Verdict
+from policies.plan import WAITS
 from policies.record import Record
 from policies.site_sums import SiteSums
 from policies.tick import Judgment
@@ -144,6 +145,7 @@ class SiteFamilies:
         """Every family, for the registry."""
         if self.shown is not None:
             yield from _sums(self.shown.sums)
+            yield from _reasons(self.shown)
             yield from _places(self.shown.sums)
             yield from _signals(self.shown)
             yield from _people(self.shown)
@@ -162,14 +164,23 @@ def _sums(sums: SiteSums) -> Iterator[Metric]:
         "hashwatt_site_policy_faults", "Our own bugs that the last tick survived.", len(sums.faults)
     )
     yield _labelled("hashwatt_site_machines_by_state", "Machines in each state.", "state", sums.machines_by_state)
+
+
+def _reasons(shown: Rendering) -> Iterator[Metric]:
+    """What reasons took, every reason named, so that a course over time has no holes."""
+    sums = shown.sums
+    asleep = {"": 0.0, **dict.fromkeys(shown.record.decision.choices.reasons, 0.0), **sums.curtailed_w_by_reason}
     yield _labelled(
         "hashwatt_site_curtailed_by_reason_watts",
         "The part of it that is machines asleep, by the reason of the command that put them there.",
         "reason",
-        sums.curtailed_w_by_reason,
+        asleep,
     )
     yield _labelled(
-        "hashwatt_site_held_back", "Machines whose change waits, by what it waits for.", "reason", sums.held_back
+        "hashwatt_site_held_back",
+        "Machines whose change waits, by what it waits for.",
+        "reason",
+        {**dict.fromkeys(WAITS, 0.0), **sums.held_back},
     )
 
 
