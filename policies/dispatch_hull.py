@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from fleet.columns import Bools, Floats, Ints
-from fleet.units import WATTS_PER_MW
 
 BLOCK = 2_048
 """Machines worked on at once, so that what is between input and result stays in the processor's cache."""
@@ -23,8 +22,8 @@ class Steps:
     """The steps of n hulls, by row and within a row by rising power: flat arrays of one length.
 
     Each leads machine `row` from column `below` to column `above`, draws `power_w` (> 0) more and earns `value_usd_h`
-    (> 0) more; `usd_wh` is its slope, which falls along a row. `least[n]` is the column from which each machine's steps
-    begin, its point of least power.
+    (> 0) more; `usd_wh` is its slope in USD per watt-hour, which falls along a row. `least[n]` is the column from which
+    each machine's steps begin, its point of least power.
     """
 
     least: Ints
@@ -34,11 +33,6 @@ class Steps:
     power_w: Floats
     value_usd_h: Floats
     usd_wh: Floats
-
-    @property
-    def usd_mwh(self) -> Floats:
-        """What each step earns per MWh of its power."""
-        return self.usd_wh * WATTS_PER_MW
 
 
 def hull_steps(value_usd_h: Floats, power_w: Floats, allowed: Bools) -> Steps:
