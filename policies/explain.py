@@ -21,7 +21,7 @@ from policies.plan import WAITS
 from policies.record import Record
 from policies.safety import Faulted
 from policies.site_sums import STATES, VERDICTS, machine_columns, quarantined
-from policies.switching import Hysteresis, Regret, Stakes, start_usd
+from policies.switching import Hysteresis, Regret, Stakes, start_usd, with_steps
 from policies.tick import Judgment
 
 _PRICE_LEAST, _PRICE_MOST = -10_000.0, 20_000.0
@@ -311,7 +311,14 @@ class _Telling:
         stakes = self._stakes(power_usd_mwh)
         assert stakes is not None
         worth, _ = self.judgment.switching.weigh(stakes.lasting(_LASTING_H))
+        worth = with_steps(worth, self.view.standing[self.row : self.row + 1], self._step_usd_h(stakes))
         return int(np.where(stakes.allowed, worth, -np.inf)[0].argmax())
+
+    def _step_usd_h(self, stakes: Stakes) -> Floats:
+        """What a step to another waking point has to earn more per hour, while no cap binds."""
+        earns_back_s = self.judgment.pace.step_earns_back_s
+        present = stakes.revenue_usd_h[:, max(int(self.view.standing[self.row]), SLEEP)]
+        return present * (self.machine.start_s / earns_back_s if earns_back_s > 0 else 0.0)
 
     def _flip(self, price: float, end: float) -> tuple[float, int] | None:
         """The price nearest to `price`, towards `end`, at which the decision leaves the present target; and where it goes."""

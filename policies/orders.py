@@ -51,6 +51,16 @@ def knows(roster: Roster, scope: str) -> bool:
 
 def covers(roster: Roster, outer: str, inner: str) -> bool:
     """Is all that `inner` names within `outer`?"""
+    if outer in {"site", inner}:
+        return True
+    if outer not in roster.index:
+        node = roster.tree.row[outer]
+        inside = (
+            roster.leaf[roster.index[inner]]
+            if inner in roster.index
+            else roster.tree.row["" if inner == "site" else inner]
+        )
+        return bool(roster.tree.member[inside, node])
     return bool(roster.within(outer)[roster.within(inner)].all())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fleet.estimate import Beliefs
+from fleet.machine import Roster
 from fleet.order import Order, OrderKind
 from policies.explain import explain
 from policies.explanation import Explanation
@@ -16,7 +17,7 @@ from policies.site_sums import site_sums
 from policies.switching import Hysteresis, Regret, Threshold
 from policies.tariff import IndexTariff
 from policies.tick import Judgment
-from tests.policies.conftest import T0, Bench, roster
+from tests.policies.conftest import T0, Bench, machine, roster
 
 
 def bench(n: int = 2, *, caps: dict[str, float] | None = None, **settings: Any) -> Bench:
@@ -209,3 +210,19 @@ def test_shares_are_told() -> None:
     assert delivery.verdict == "short"
     assert delivery.ratio == pytest.approx(0.9, abs=0.01)
     assert site_sums(site.judgment, record).machines_by_verdict == {"untested": 0, "honest": 0, "short": 1}
+
+
+def test_steps_that_cost_hashes_flip_later() -> None:
+    """Where a step of the ladder restarts the machine, the flip price told is the one at which it really steps."""
+    machines = [machine("m0", start_s=300.0)]
+    judgment = Judgment(Roster.of(machines), IndexTariff(), switching=Threshold(), live=np.ones(1, np.bool_))
+    site = Bench(judgment)
+    site.tick(price=40.0)
+    told = explain(judgment, site.tick(1_000, price=40.0), "m0")
+    flip = next(change for change in told.changes if change.power_usd_mwh is not None)
+    assert flip.power_usd_mwh is not None
+    assert flip.power_usd_mwh > 46.3
+    site.tick(1_000, price=flip.power_usd_mwh - 0.5)
+    assert site.modes() == ["high"]
+    site.tick(1_000, price=flip.power_usd_mwh + 0.5)
+    assert site.modes() == [flip.to]
