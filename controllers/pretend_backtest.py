@@ -35,8 +35,8 @@ _SAID_MOST = 20
 """Skipped stretches told one by one on standard error; JSON has them all."""
 
 
-class NoSite(Exception):
-    """The site file's own rule was asked for without a site file."""
+class Unmeant(Exception):
+    """Arguments that do not go together; the message says which."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +147,7 @@ def main(args: argparse.Namespace) -> int:
 
     try:
         return _main(args)
-    except (SeriesError, UnknownModel, NoSite) as error:
+    except (SeriesError, UnknownModel, Unmeant) as error:
         sys.stderr.write(f"hashwatt backtest: {error}\n")
         return Exit.USAGE
 
@@ -158,13 +158,15 @@ def _main(args: argparse.Namespace) -> int:
     Raises:
         SeriesError: a file that cannot be used.
         UnknownModel: no such nameplate.
-        NoSite: the site's rule is asked for without a site.
+        Unmeant: arguments that do not go together.
     """
     from simulators.backtest import backtest_judgment, run_backtest
     from simulators.backtesting.drive import World
     from simulators.backtesting.history import read_history
     from simulators.backtesting.report import as_json
 
+    if args.from_day is not None and args.to_day is not None and args.to_day < args.from_day:
+        raise Unmeant(f"--to {args.to_day}: before --from {args.from_day}, expected that day or a later one")
     judgment, pace, own = _site(args)
     policies = _policies(args, own)
     history = read_history(
@@ -226,7 +228,7 @@ def _policies(args: argparse.Namespace, own: Switching | None) -> dict[str, Swit
     """The rules to compare, by name.
 
     Raises:
-        NoSite: the site's rule is asked for and there is no site file.
+        Unmeant: the site's rule is asked for and there is no site file.
     """
     from simulators.backtest import POLICIES
 
@@ -237,7 +239,7 @@ def _policies(args: argparse.Namespace, own: Switching | None) -> dict[str, Swit
         return known
     if "site" in args.policy:
         if own is None:
-            raise NoSite("--policy site: there is no --site, expected one of the other policies")
+            raise Unmeant("--policy site: there is no --site, expected one of the other policies")
         known["site"] = own
     return {name: rule for name, rule in known.items() if name in args.policy}
 

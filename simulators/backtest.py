@@ -8,6 +8,8 @@ its own operating points, its own state and its own row in the ledger.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -165,8 +167,17 @@ _counts: list[SynchronizedArray[int]] = []
 
 
 def _share(counts: SynchronizedArray[int]) -> None:
-    """Remember where this worker counts."""
+    """Remember where this worker counts, and end it with whoever started it."""
     _counts[:] = [counts]
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    """A worker whose parent was killed would wait for its next task for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_counted(number: int, task: _Task) -> tuple[Ledger, ...]:
