@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,8 @@ def site(machines: int) -> Judgment:
 def group(ledger: Ledger, rows: slice) -> Ledger:
     """Some machines of a ledger."""
     columns = {f.name: getattr(ledger, f.name) for f in fields(Ledger)}
-    return Ledger(**{name: c[rows] if isinstance(c, np.ndarray) else c for name, c in columns.items()})
+    some: dict[str, Any] = {name: c[rows] if isinstance(c, np.ndarray) else c for name, c in columns.items()}
+    return Ledger(**some)
 
 
 def captures(stretch: Stretch, machines: int) -> Iterator[tuple[str, float, str, float]]:
@@ -74,11 +76,11 @@ def faults(table: dict[tuple[str, float, str, str], list[float]]) -> Iterator[st
         for year, (is_now, was) in enumerate(zip(table[key], published, strict=True), 2022):
             if abs(is_now - was) > WITHIN:
                 yield f"{key} {year}: {is_now:.1f}, published {was}"
-    for model, wear, known in product(MODELS, WEARS, INFORMATION):
-        ours = np.array(table[model, wear, known, "regret"])
-        theirs = np.array(table[model, wear, known, "hysteresis"])
+    for model, wear, told in product(MODELS, WEARS, INFORMATION):
+        ours = np.array(table[model, wear, told, "regret"])
+        theirs = np.array(table[model, wear, told, "hysteresis"])
         closed = 100.0 * (ours - theirs) / (100.0 - theirs)
-        name = f"{model}, {wear:g} USD/MW, {known}"
+        name = f"{model}, {wear:g} USD/MW, {told}"
         if wear == 0.0 and ((ours - theirs).min() < -BELOW_MOST or ours.mean() < theirs.mean()):
             yield f"{name}: regret {np.round(ours - theirs, 2).tolist()} points over hysteresis"
         if wear > 0.0 and closed.min() < CLOSES_LEAST:
@@ -106,10 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 table.setdefault((model, wear, known, policy), []).append(capture)
     print(f"{'model':18} {'$/MW':>4} {'price known':11} {'policy':10}   2022   2023   2024   published")
     for key, years in sorted(table.items()):
-        model, wear, known, policy = key
         cells = " ".join(f"{capture:6.1f}" for capture in years)
         was = "/".join(f"{one}" for one in PUBLISHED.get(key, ()))
-        print(f"{model:18} {wear:4g} {known:11} {policy:10} {cells}   {was}")
+        print(f"{key[0]:18} {key[1]:4g} {key[2]:11} {key[3]:10} {cells}   {was}")
     wrong = list(faults(table))
     for fault in wrong:
         print(f"not reached: {fault}")

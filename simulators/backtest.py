@@ -34,8 +34,10 @@ POLICIES: Mapping[str, Switching] = {
     "regret": Regret(),
 }
 """What is compared unless asked otherwise; `regret` is the product's default."""
-AT_ONCE = Pace(min_up_s=0, min_down_s=0, min_step_s=0, starts_per_feeder=100_000, starts_window_s=0)
-"""The pace of a backtest: every change takes effect in the interval in which it is decided."""
+AT_ONCE = Pace(
+    min_up_s=0, min_down_s=0, min_step_s=0, step_earns_back_s=0, starts_per_feeder=100_000, starts_window_s=0
+)
+"""The pace of a backtest: every change takes effect in the interval in which it is decided, and only a start costs."""
 _POLL_S = 0.2
 
 Progress = Callable[[int, int], None]

@@ -194,6 +194,17 @@ def test_no_policy_beats_the_clairvoyant_on_any_machine(
         assert (earned <= most + 1e-9).all(), rule.kind
 
 
+def test_steps_of_a_ladder_are_taken_when_they_pay() -> None:
+    """A site that stays at its usual point while a lower one earns more."""
+    past = history([50, 110, 125, 50])
+    site = judgment(machine(ladder=True))
+    # the last 400 W earn 30 TH/s: 75 USD/MWh; the first 600 W earn 117
+    expected = (50 + (70 - 66) + 0 + 50 - 50) * 1e-3
+    assert drive(site, past, "current", ALIKE).profit_usd == pytest.approx(expected)
+    best = clairvoyant(prospect_of(site, past, ALIKE))
+    assert best.profit_usd == pytest.approx((50 + 4 + (70 - 75) + 50) * 1e-3)
+
+
 def test_always_on_needs_no_ticks() -> None:
     """The closed form of the yardstick and the tick's own always-on fall apart."""
     machines = [machine(i, ladder=i % 2 == 0) for i in range(5)]
