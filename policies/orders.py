@@ -8,11 +8,10 @@ hand on a machine is an operator's hold without a name, and a release ends it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
 
 import numpy as np
 
-from fleet.columns import Bools, Floats, Ints
+from fleet.columns import UNKNOWN, Bools, Floats, Ints
 from fleet.machine import SLEEP, Roster
 from fleet.order import Order, OrderKind, Rank
 from fleet.view import View
@@ -25,23 +24,25 @@ _POWER_SLACK_W = 0.5
 def in_force(orders: tuple[Order, ...], at_s: float, roster: Roster) -> tuple[Order, ...]:
     """The orders that bind at `at_s`: given, not expired, not withdrawn, and with a scope that the roster knows.
 
-    A release withdraws the earlier orders of its own rank and of weaker ones, for good: an order does not come back when
-    the release that withdrew it expires.
+    A release withdraws the earlier orders of its own rank and of weaker ones within its scope, for good: an order does not
+    come back when the release that withdrew it expires.
     """
     known = [o for o in orders if o.given_s <= at_s and knows(roster, o.scope)]
-    releases = [o for o in known if o.kind is OrderKind.RELEASE]
+    released: dict[str, list[Order]] = {}
+    for order in known:
+        if order.kind is OrderKind.RELEASE:
+            released.setdefault(_scopes_above(roster, order.scope)[0], []).append(order)
     return tuple(
         o
         for o in known
-        if at_s < o.until_s and o.kind is not OrderKind.RELEASE and not any(withdraws(r, o, roster) for r in releases)
+        if at_s < o.until_s
+        and o.kind is not OrderKind.RELEASE
+        and not any(
+            r.given_s >= o.given_s and _KINDS[r.rank] <= _KINDS[o.rank]
+            for scope in (_scopes_above(roster, o.scope) if released else ())
+            for r in released.get(scope, ())
+        )
     )
-
-
-def withdraws(release: Order, order: Order, roster: Roster) -> bool:
-    """Does a release withdraw an order: given no later, of no stronger rank, and within its scope?"""
-    if release.given_s < order.given_s or _KINDS[release.rank] > _KINDS[order.rank]:
-        return False
-    return covers(roster, release.scope, order.scope)
 
 
 def knows(roster: Roster, scope: str) -> bool:
@@ -49,19 +50,17 @@ def knows(roster: Roster, scope: str) -> bool:
     return scope == "site" or scope in roster.tree.row or scope in roster.index
 
 
-def covers(roster: Roster, outer: str, inner: str) -> bool:
-    """Is all that `inner` names within `outer`?"""
-    if outer in {"site", inner}:
-        return True
-    if outer not in roster.index:
-        node = roster.tree.row[outer]
-        inside = (
-            roster.leaf[roster.index[inner]]
-            if inner in roster.index
-            else roster.tree.row["" if inner == "site" else inner]
-        )
-        return bool(roster.tree.member[inside, node])
-    return bool(roster.within(outer)[roster.within(inner)].all())
+def _scopes_above(roster: Roster, scope: str) -> list[str]:
+    """A scope, and every place above it up to the site, each by one name."""
+    tree = roster.tree
+    if scope in roster.index:
+        names, node = [f"machine {scope}"], int(roster.leaf[roster.index[scope]])
+    else:
+        names, node = [], 0 if scope == "site" else tree.row[scope]
+    while node != UNKNOWN:
+        names.append(f"place {tree.names[node]}")
+        node = int(tree.parent[node])
+    return names
 
 
 def released_s(orders: tuple[Order, ...], at_s: float, roster: Roster) -> Floats | None:
@@ -71,9 +70,11 @@ def released_s(orders: tuple[Order, ...], at_s: float, roster: Roster) -> Floats
     if not releases:
         return None
     last = np.full(len(roster), -np.inf)
-    for order in releases:
-        within = roster.within(order.scope)
-        last[within] = np.maximum(last[within], order.given_s)
+    for order in sorted(releases, key=lambda release: release.given_s):
+        if order.scope in roster.index:
+            last[roster.index[order.scope]] = order.given_s
+        else:
+            last[roster.within(order.scope)] = order.given_s
     return last
 
 
@@ -128,49 +129,55 @@ class Ordered:
 
     def keep(self, scene: Scene) -> Bools | None:
         """Sleep under a curtailment, the present mode under a hold, what fits under a machine's own cap."""
+        modes, standing = scene.roster.modes, scene.view.standing
+        columns = np.arange(modes.exists.shape[1])
         keep: Bools | None = None
         for kind in (OrderKind.CURTAIL, OrderKind.CAP, OrderKind.HOLD):
-            for order in self._those(scene, kind):
-                within = scene.roster.within(order.scope)[:, None]
-                narrowed = self._wish(scene, order) | ~within
-                if keep is not None:
-                    narrowed = keep & narrowed
-                    narrowed = np.where(narrowed.any(axis=1, keepdims=True), narrowed, keep)
-                keep = narrowed
+            those = [o for o in scene.orders if o.rank is self.of and o.kind is kind]
+            wish: Bools
+            if kind is OrderKind.CAP:
+                caps_w = _own_caps_w(those, scene.roster)
+                if caps_w is None:
+                    continue
+                scaled = modes.power_w * np.maximum(scene.view.power_scale, 1.0)[:, None]
+                wish = (scaled <= caps_w[:, None] + _POWER_SLACK_W) | (columns == SLEEP)
+            else:
+                within = _within(those, scene.roster)
+                if within is None:
+                    continue
+                held = (columns == standing[:, None]) | (standing < 0)[:, None]
+                wish = (held if kind is OrderKind.HOLD else columns == SLEEP) | ~within[:, None]
+            both = wish if keep is None else keep & wish
+            keep = both if keep is None else np.where(both.any(axis=1, keepdims=True), both, keep)
         return keep
 
     def stay(self, scene: Scene) -> Bools | None:
         """The machines under a hold: off their ladder, no operating point says "as you are"."""
-        holds = self._those(scene, OrderKind.HOLD)
-        if not holds:
-            return None
-        held: Bools = np.logical_or.reduce([scene.roster.within(order.scope) for order in holds])
-        return held
+        return _within([o for o in scene.orders if o.rank is self.of and o.kind is OrderKind.HOLD], scene.roster)
 
-    def _those(self, scene: Scene, kind: OrderKind) -> list[Order]:
-        """The orders of this rank and kind that are a machine's matter."""
-        mine = [o for o in scene.orders if o.rank is self.of and o.kind is kind]
-        return [o for o in mine if kind is not OrderKind.CAP or o.scope in scene.roster.index]
 
-    def _wish(self, scene: Scene, order: Order) -> Bools:
-        """What one order would leave every machine."""
-        modes, standing = scene.roster.modes, scene.view.standing
-        columns = np.arange(modes.exists.shape[1])
-        wish: Bools
-        match order.kind:
-            case OrderKind.CURTAIL:
-                wish = np.broadcast_to(columns == SLEEP, modes.exists.shape)
-            case OrderKind.HOLD:
-                wish = (columns == standing[:, None]) | (standing < 0)[:, None]
-            case OrderKind.CAP:
-                assert order.cap_w is not None
-                scaled = modes.power_w * np.maximum(scene.view.power_scale, 1.0)[:, None]
-                wish = (scaled <= order.cap_w + _POWER_SLACK_W) | (columns == SLEEP)
-            case OrderKind.RELEASE:
-                wish = modes.exists
-            case _:
-                assert_never(order.kind)
-        return wish
+def _within(orders: list[Order], roster: Roster) -> Bools | None:
+    """within[n]: the machines that any of these orders names; None where there is no order."""
+    if not orders:
+        return None
+    within = np.zeros(len(roster), np.bool_)
+    for scope in {order.scope for order in orders}:
+        if scope in roster.index:
+            within[roster.index[scope]] = True
+        else:
+            within |= roster.within(scope)
+    return within
+
+
+def _own_caps_w(orders: list[Order], roster: Roster) -> Floats | None:
+    """caps_w[n] of the orders that cap a machine alone (inf: none); None where no order does."""
+    own = [(roster.index[o.scope], o.cap_w) for o in orders if o.scope in roster.index and o.cap_w is not None]
+    if not own:
+        return None
+    caps_w = np.full(len(roster), np.inf)
+    for row, cap_w in own:
+        caps_w[row] = min(caps_w[row], cap_w)
+    return caps_w
 
 
 @dataclass(frozen=True)

@@ -136,11 +136,20 @@ class TimeOfUseTariff(Settings):
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(self.zone)
 
+    @cached_property
+    def _days(self) -> dict[tuple[int, int], tuple[tuple[range, Band], ...]]:
+        """The bands of each month and weekday, with their minutes."""
+        return {
+            (month, number): tuple((b.minutes, b) for b in self.bands if month in b.months and weekday in b.weekdays)
+            for month in range(1, 13)
+            for number, weekday in enumerate(WEEKDAYS)
+        }
+
     def _band(self, at_s: float) -> Band:
         local = datetime.fromtimestamp(at_s, self._zone)
-        minute, weekday = local.hour * 60 + local.minute, WEEKDAYS[local.weekday()]
-        for band in self.bands:
-            if local.month in band.months and weekday in band.weekdays and minute in band.minutes:
+        minute = local.hour * 60 + local.minute
+        for minutes, band in self._days[local.month, local.weekday()]:
+            if minute in minutes:
                 return band
         raise AssertionError(f"no band at {local}: the table was checked to cover every minute")
 
@@ -171,7 +180,8 @@ class TimeOfUseTariff(Settings):
 
     def known_until_s(self, at_s: float, market: Market, max_age_s: float) -> float:  # noqa: ARG002
         """The table's next change, as far as an hour ahead."""
-        return self._change_s(at_s, self._band(at_s).usd_mwh, 4) or at_s + 3_600
+        change_s = self._change_s(at_s, self._band(at_s).usd_mwh, 4)
+        return at_s + 3_600 if change_s is None else min(change_s, at_s + 3_600)
 
     def uses(self) -> tuple[Quantity, ...]:
         """None."""
