@@ -201,6 +201,27 @@ def test_an_overload_is_shed_once() -> None:
     assert drawn <= 12_900.0
 
 
+@pytest.mark.parametrize("pending", [True, False])
+def test_one_is_enough(pending: bool) -> None:
+    """Where one machine's step down is enough, one goes, whether that is under way or done: no second is shed for it."""
+    site = bench(6, pace={"min_up_s": 600, "min_step_s": 600})
+    site.tick(price=10.0)
+    order = Order("o", OrderKind.CAP, "site", "grid", "test", T0, T0 + 9e3, Rank.GRID, 18_400.0)
+    assert len(site.sent(site.tick(10, price=10.0, orders=[order], obey=not pending))) == 1
+    for _ in range(3):
+        assert site.sent(site.tick(10, price=10.0, orders=[order])) == {}
+
+
+def test_an_overload_does_not_free_money_from_its_dwell() -> None:
+    """A price that would put the whole site to sleep does not borrow the haste of a small overload."""
+    site = bench(6, pace={"min_up_s": 600, "min_step_s": 600})
+    site.tick(price=10.0)
+    order = Order("o", OrderKind.CAP, "site", "grid", "test", T0, T0 + 9e3, Rank.GRID, 18_400.0)
+    record = site.tick(10, price=500.0, orders=[order])
+    assert list(site.sent(record).values()) == ["sleep"]
+    assert record.decision.held_back == (("dwell", 5),)
+
+
 def test_an_emergency_cap_overtakes_and_a_plain_one_does_not_overshed() -> None:
     """An emergency's cap is carried out without waiting for dwell or back-off; what is sent is no more than it takes."""
     site = bench(6, pace={"min_up_s": 6_000, "ramp_down_kw_min": 3.3})

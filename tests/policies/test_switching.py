@@ -27,8 +27,8 @@ def bench(
     rule: Any, *, ladder: Sequence[Mode] = ONE, n: int = 1, caps: dict[str, float] | None = None, **more: Any
 ) -> Bench:
     """Live machines of one ladder under a rule, without dwell."""
-    machines = [machine(f"m{i}", "", ladder, ladder[-1].name, **more) for i in range(n)]
     pace = more.pop("pace", AT_ONCE)
+    machines = [machine(f"m{i}", "", ladder, ladder[-1].name, **more) for i in range(n)]
     live = np.ones(n, np.bool_)
     return Bench(Judgment(Roster.of(machines, caps), IndexTariff(), switching=rule, pace=pace, live=live))
 
@@ -245,7 +245,7 @@ def test_turning_all_down_beats_turning_some_off() -> None:
         Mode("sleep", 25, 0),
         *(Mode(f"p{w}", w, h) for w, h in ((1_400, 71), (1_800, 86), (2_200, 100), (2_700, 114), (3_250, 126))),
     )
-    site = bench(Regret(), ladder=ladder, n=10, caps={"": 0.6 * 32_500}, start_s=300.0)
+    site = bench(Regret(), ladder=ladder, n=10, caps={"": 0.6 * 32_500}, start_s=900.0, pace=Pace())
     for _ in range(10):
         site.tick(900, price=20.0)
     hashes = sum(ladder[int(mode)].hashrate_ths for mode in site.mode)
