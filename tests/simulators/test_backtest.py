@@ -307,6 +307,14 @@ def test_the_pace_of_the_site_file_holds() -> None:
     assert awake_h == [1 + 4, 1 + 1]
 
 
+def test_a_judgment_is_made_fit_for_long_ticks() -> None:
+    """Machines that count as silent between two ticks, or a dry run that nobody meant."""
+    site = judgment(machine(0), machine(1))
+    assert site.is_live.all()
+    assert site.beliefs.silent_after_s == 7_200
+    assert backtest_judgment(site, 60.0).beliefs.silent_after_s == 7_200
+
+
 def test_a_cap_is_kept_in_a_backtest() -> None:
     """Physics of a site that draws more than its feeder."""
     machines = (machine(0), machine(1, ladder=True))
