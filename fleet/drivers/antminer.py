@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from fleet import links
 from fleet.driver import DriverError, Garbled, Refused, Unreachable, Unsupported
+from fleet.drivers.antminer_web import as_api
 from fleet.drivers.cgminer import first, pools_of, sections, share_difficulty
 from fleet.drivers.values import (
     Table,
@@ -321,6 +322,8 @@ class Antminer:
         try:
             async with self._web:
                 self._told = await self._conf()
+                if "stats" not in replies and (stats := as_api(await self._optional("/cgi-bin/stats.cgi"))) is not None:
+                    replies["stats"] = stats
                 if depth is Depth.FULL:
                     replies["system_info"] = await self._web.get("/cgi-bin/get_system_info.cgi")
                     replies["web_summary"] = await self._optional("/cgi-bin/summary.cgi")

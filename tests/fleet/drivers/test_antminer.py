@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fleet.catalogue import nameplate
 from fleet.driver import DriverError, Garbled, Refused, Unreachable, Unsupported
 from fleet.drivers.antminer import Antminer, Told, changed, parse, parse_told
+from fleet.drivers.antminer_web import as_api
 from fleet.links import Credentials
 from fleet.machine import Machine, Mode
 from fleet.reading import Depth, Identity, Pool, Reading, State
@@ -369,15 +370,64 @@ def test_nobody_listens_while_the_miner_restarts(
     """For a minute after each command a stock Antminer would be unreachable, and counted as silent."""
     web.pages["/cgi-bin/get_miner_conf.cgi"]["bitmain-work-mode"] = code
 
-    async def talk(web_port: int) -> Reading:
-        free = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
-        api_port = free.sockets[0].getsockname()[1]
-        free.close()
-        await free.wait_closed()
-        return await driver(machine_of, api_port, web_port).read(Depth.LEAN)
-
-    reading = against(web, talk)
+    reading = against(web, lambda port: deaf_api(machine_of, port, Depth.LEAN))
     assert (reading.state, reading.hashrate_ths) == (state, None)
+
+
+WEB_STATS: dict[str, Any] = {
+    "STATUS": {"STATUS": "S", "when": 1763763763, "Msg": "stats", "api_version": "1.0.0"},
+    "INFO": {"type": "Antminer S19 Pro"},
+    "STATS": [
+        {
+            "elapsed": 5000,
+            "rate_5s": 110.5,
+            "rate_unit": "TH/s",
+            "fan": [6000, 5900],
+            "chain": [
+                {"index": 0, "rate_real": 37.5, "asic_num": 114, "temp_pcb": [60, 62], "temp_chip": [70, 75]},
+                {"index": 1, "rate_real": 36.5, "asic_num": 114, "temp_pcb": [61, 63], "temp_chip": [71, 79]},
+                {"index": 2, "rate_real": 0.0, "asic_num": 0, "temp_pcb": [], "temp_chip": []},
+            ],
+        }
+    ],
+}
+
+
+async def deaf_api(machine_of: Any, web_port: int, depth: Depth) -> Reading:
+    """A look at a machine whose API does not listen."""
+    free = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    api_port = free.sockets[0].getsockname()[1]
+    free.close()
+    await free.wait_closed()
+    return await driver(machine_of, api_port, web_port).read(depth)
+
+
+@pytest.mark.parametrize("depth", [Depth.LEAN, Depth.FULL])
+def test_a_machine_whose_api_is_switched_off(against: Any, machine_of: Any, web: Any, depth: Depth) -> None:
+    """Its web page has the same figures: without them it would seem to start for ever."""
+    web.pages["/cgi-bin/stats.cgi"] = WEB_STATS
+    reading = against(web, lambda port: deaf_api(machine_of, port, depth))
+    assert (reading.state, reading.mode, reading.hashrate_ths) == (State.HASHING, "normal", pytest.approx(110.5))
+    assert (reading.chip_c, reading.board_c, reading.uptime_s, reading.fans_rpm) == (79.0, 63.0, 5000.0, (6000, 5900))
+    if depth is Depth.FULL:
+        assert [round(board.hashrate_ths or 0, 3) for board in reading.boards] == [37.5, 36.5]
+        assert reading.pools == parse_told(CONF).pools
+
+
+@pytest.mark.parametrize(("unit", "ths"), [("GH/s", 0.1105), ("H/s", 1.105e-10), (None, 0.1105), ("Sol/s", None)])
+def test_the_units_of_the_web_page(unit: Any, ths: float | None) -> None:
+    """A rate in another unit is a thousand machines, or none."""
+    page = {**WEB_STATS, "STATS": [{**WEB_STATS["STATS"][0], "rate_unit": unit}]}
+    rate = (as_api(page) or {})["STATS"][1]["GHS 5s"]
+    assert rate == (None if ths is None else pytest.approx(ths * 1e3))
+
+
+@given(JSON)
+def test_any_page_is_a_reply_or_none(page: Any) -> None:
+    """Any other error would escape the driver as a traceback."""
+    as_api(page)
+    as_api({"STATS": [page]})
+    as_api({"STATS": [{"chain": [page], "fan": page}]})
 
 
 async def closes(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
