@@ -27,8 +27,8 @@ class Books:
     hashes_eh: float = 0.0
     revenue_usd: float = 0.0
     cost_usd: float = 0.0
-    intervals: list[tuple[float, float, float]] = field(default_factory=list)
-    """(start, price, mean MW) of each interval closed."""
+    intervals: list[tuple[float, float, float, float]] = field(default_factory=list)
+    """(start, price, mean MW, seconds) of each interval closed."""
     _energy_j: Floats | None = None
     _hashes_th: Floats | None = None
     _since_s: float = 0.0
@@ -43,8 +43,14 @@ class Books:
             self.hashes_eh += terahashes / 1e6
             self.cost_usd += mwh * price
             self.revenue_usd += terahashes / _TH_PER_PHS_DAY * self.day.hashprice_usd_phs_day
-            self.intervals.append((self._since_s, price, mwh * 3_600.0 / (at_s - self._since_s)))
+            lasted_s = at_s - self._since_s
+            self.intervals.append((self._since_s, price, mwh * 3_600.0 / lasted_s, lasted_s))
         self._energy_j, self._hashes_th, self._since_s = np.array(energy_j), np.array(hashes_th), at_s
+
+    @property
+    def hours(self) -> float:
+        """How long the books were kept."""
+        return sum(lasted_s for *_, lasted_s in self.intervals) / 3_600.0
 
     @property
     def profit_usd(self) -> float:

@@ -18,6 +18,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from controllers.clock import Clock
 from controllers.config import site_of
 from controllers.daemon import Daemon
@@ -89,6 +91,8 @@ async def _run(args: argparse.Namespace, day: Day, made: Any, folder: Path) -> d
     )
     clock = Clock(speed, day.start_s)
     books = Books(day)
+    nothing = np.zeros(len(roster))
+    books.close(day.start_s, nothing, nothing)
     end_s = day.start_s + args.hours * 3_600.0
     async with made.world(clock, roster=roster) as world:
         daemon = Daemon(site, clock)
@@ -103,9 +107,15 @@ async def _run(args: argparse.Namespace, day: Day, made: Any, folder: Path) -> d
         finally:
             showing.cancel()
             closing.cancel()
-            await asyncio.gather(showing, closing, return_exceptions=True)
+            ended = await asyncio.gather(showing, closing, return_exceptions=True)
+        if running.done():
+            running.result()
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
         truth = world.truth
-        books.close(clock.now(), truth.energy_j, truth.hashes_th)
+        if not closing.done() or closing.cancelled():
+            books.close(clock.now(), truth.energy_j, truth.hashes_th)
         found = report(daemon, world, books, made.claims)
         daemon.stop()
         with contextlib.suppress(asyncio.CancelledError):

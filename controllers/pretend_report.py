@@ -25,11 +25,13 @@ def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]
     assert loop is not None
     assert loop.last is not None
     truth = world.truth
-    hours = len(books.intervals) * books.day.power.step_s / 3_600.0
-    prices = np.array([price for _, price, _ in books.intervals])
+    step_s = books.day.power.step_s
+    hours = books.hours
+    # A day that was ended early may have a last interval that hardly began.
+    prices = np.array([price for _, price, _, lasted_s in books.intervals if lasted_s >= step_s / 2] or [np.nan])
     sticks = day_yardsticks(
         roster,
-        step_s=books.day.power.step_s,
+        step_s=step_s,
         price_usd_mwh=prices,
         hashprice_usd_phs_day=np.full(len(prices), books.day.hashprice_usd_phs_day),
         power_w=world.physics.true_power_w,
@@ -72,9 +74,7 @@ def _verdicts(daemon: Daemon) -> dict[str, dict[str, Any]]:
 
     assert daemon.loop is not None
     assert daemon.loop.last is not None
-    return {
-        proof.machine: proof.model_dump(mode="json") for proof in short(daemon.site.judgment, daemon.loop.last)
-    }
+    return {proof.machine: proof.model_dump(mode="json") for proof in short(daemon.site.judgment, daemon.loop.last)}
 
 
 def show_report(found: Mapping[str, Any]) -> None:

@@ -113,7 +113,7 @@ class LiveView:
         from rich.text import Text
 
         price, power = Text(f"{'$/MWh':<{_LABEL}}"), Text(f"{'kW':<{_LABEL}}")
-        most_w = max(self._drawn_w.values(), default=1.0)
+        most_w = max(1.0, *self._drawn_w.values())
         for slot in range(self._slot(min(now_s, self._day.end_s - 1.0)) + 1):
             dearest = max(self._prices_of(slot), default=0.0)
             # 1 $/MWh is the lowest mark, 5,000 the highest: a spike does not flatten the rest.
