@@ -243,13 +243,19 @@ def test_another_hosts_is_watched_for_a_term(tmp_path: Path, clock: Clock) -> No
     assert ours.take() == 2
 
 
-def test_half_a_file_counts_as_held_and_then_as_dead(tmp_path: Path, clock: Clock) -> None:
+@pytest.mark.parametrize(
+    "spoil", [lambda block: block[:100], lambda block: block.replace(b'"ended": false', b'"ended": true ')]
+)
+def test_half_a_file_counts_as_held_and_then_as_dead(
+    spoil: Callable[[bytes], bytes], tmp_path: Path, clock: Clock
+) -> None:
     """A half-written or garbled file that stops every start, or that is taken for free while its holder may live."""
     first = Lease(tmp_path, ttl_s=10, now=clock)
     first.take()
-    first.release("leave")
     path = tmp_path / "lease.00000001"
-    path.write_bytes(path.read_bytes()[:100])
+    block = path.read_bytes()
+    first.release()
+    path.write_bytes(spoil(block))
     lease = Lease(tmp_path, ttl_s=10, now=clock)
     with pytest.raises(LeaseHeld, match="cannot be read; it counts as held for 10 s"):
         lease.take()

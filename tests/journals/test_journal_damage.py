@@ -108,6 +108,7 @@ def test_cut_anywhere_it_is_mended_and_goes_on(day: ModuleType, tmp_path: Path, 
         stored = [e.record() for e in read(directory) if isinstance(e, Stored)]
         assert [r.number for r in stored] == [*(r.number for r in whole), 4], length
         assert same(stored[-1], records[3])
+        assert [e for e in read(directory) if isinstance(e, Damage)] == []
         aside = [p.read_bytes() for p in directory.glob("*.torn-*")]
         start = max([0, *(end for end in ends if end <= length)])
         assert aside == ([content[start:length]] if length > start else [])
@@ -120,7 +121,7 @@ def test_flipped_bits_are_reported_and_cost_no_more_than_they_must(
     content, rng = whole.read_bytes(), random.Random(11)
     frames = [piece for piece in scan_file(whole) if isinstance(piece, Frame)]
     spoilt = tmp_path / whole.name
-    for _ in range(100):
+    for _ in range(60):
         place = rng.randrange(len(content))
         spoilt.write_bytes(content[:place] + bytes([content[place] ^ (1 << rng.randrange(8))]) + content[place + 1 :])
         entries = list(read(spoilt))
@@ -139,6 +140,17 @@ def test_flipped_bits_are_reported_and_cost_no_more_than_they_must(
         count = sum(f.kind in {Kind.KEY, Kind.DELTA} and f.offset < struck.offset for f in frames)
         after = sum(f.kind in {Kind.KEY, Kind.DELTA} and bool(keys) and f.offset >= keys[0] for f in frames)
         assert len(stored) >= count + after, place
+
+
+def test_a_payload_is_held_to_its_checksum() -> None:
+    """A flipped bit in a payload that no other checksum covers."""
+    content = bytearray(frame(Kind.EVENT, 0, b"first") + frame(Kind.EVENT, 1, b"second"))
+    content[HEADER_BYTES] ^= 1
+    damage, second = scan(io.BytesIO(bytes(content)), "f")
+    assert isinstance(damage, Damage)
+    assert isinstance(second, Frame)
+    assert (damage.offset, damage.length, second.payload) == (0, HEADER_BYTES + 5, b"second")
+    assert "a payload whose checksum is" in damage.found
 
 
 def test_a_frame_that_was_cut_out_is_missed(whole: Path, tmp_path: Path) -> None:

@@ -130,6 +130,18 @@ def test_outcomes_wait_until_a_tick_has_seen_them(day: ModuleType, records: list
     ]
 
 
+def test_outcomes_wait_through_one_tick_and_no_more(day: ModuleType, records: list[Record], tmp_path: Path) -> None:
+    """An outcome that nobody asks for, which waits for ever and is told again at every start."""
+    writer = journaled(tmp_path, day, records[:-2])
+    late = Outcome(2, 0, OutcomeKind.LOST, 1.0, "no route")
+    writer.note_outcomes(Outcomes.of([late]))
+    writer.append(records[-2], durable=True)
+    assert len(known(tmp_path, day).outcomes) == 1
+    writer.append(records[-1], durable=True)
+    writer.close()
+    assert len(known(tmp_path, day).outcomes) == 0
+
+
 def test_what_the_guard_did_is_ours(day: ModuleType, records: list[Record], tmp_path: Path) -> None:
     """A machine that the guard woke or put to sleep, taken for somebody else's hand by the daemon that returns."""
     record, roster = records[-1], day.made_roster()
