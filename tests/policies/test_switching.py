@@ -248,9 +248,9 @@ def test_turning_all_down_beats_turning_some_off() -> None:
     site = bench(Regret(), ladder=ladder, n=10, caps={"": 0.6 * 32_500}, start_s=900.0, pace=Pace())
     for _ in range(10):
         site.tick(900, price=20.0)
-    hashes = sum(ladder[int(mode)].hashrate_ths for mode in site.mode)
-    assert hashes >= 1.14 * 6 * 126
-    assert "sleep" not in site.modes()
+        hashes = sum(ladder[int(mode)].hashrate_ths for mode in site.mode)
+        assert hashes >= 1.14 * 6 * 126
+        assert "sleep" not in site.modes()
 
 
 def test_a_step_has_to_earn_back_what_it_loses() -> None:
