@@ -69,6 +69,8 @@ ASKED = {"wanted": SLEEP, "sent_s": T0 + 10}
         # an outcome of an older command, or of another mode, is not this one's
         ([quiet(T0 + 20, heard(T0, 2), Outcome(0, SLEEP, OutcomeKind.LOST, T0 + 9))], SLEEP, 0, UNKNOWN, False),
         ([quiet(T0 + 20, heard(T0, 2), Outcome(0, 1, OutcomeKind.LOST, T0 + 15))], SLEEP, 0, UNKNOWN, False),
+        # an outcome that came with the snapshot that the command was sent on is not this one's either
+        ([quiet(T0 + 10, heard(T0, 2), Outcome(0, SLEEP, OutcomeKind.LOST, T0 + 10))], SLEEP, 0, UNKNOWN, False),
         # never sent: no failure, no doubt
         ([quiet(T0 + 20, heard(T0, 2), Outcome(0, SLEEP, OutcomeKind.WITHHELD, T0 + 15))], UNKNOWN, 0, UNKNOWN, False),
         # its time is over without a word: failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,15 @@ def test_starts_are_staggered_by_feeder() -> None:
     site.mode = ["sleep"] * 8
     sent = [sorted(name[:2] for name in site.sent(site.tick(10, price=10.0))) for _ in range(5)]
     assert sent == [["fa", "fa", "fb", "fb"], [], [], ["fa", "fa", "fb", "fb"], []]
+
+
+def test_a_start_is_staggered_though_it_counts_already() -> None:
+    """A machine with a lost wake counts at its power already, and waking it again is a start all the same."""
+    site = bench(3, pace={"starts_per_feeder": 1, "starts_window_s": 30})
+    site.mode = ["sleep"] * 3
+    site.tick(price=500.0)
+    site.view = replace(site.view, doubt=np.full(3, 3, np.int16), sent_s=np.full(3, site.at_s))
+    assert [len(site.sent(site.tick(10, price=10.0))) for _ in range(4)] == [1, 0, 0, 1]
 
 
 def prices(site: Bench, price: float, sources: tuple[str, ...], coins: tuple[str, ...] = ("c", "d")) -> Market:
