@@ -89,14 +89,20 @@ class MachineTable(Settings):
     """One machine."""
 
     id: Name
+    """Its name in everything that hashwatt shows; no two alike."""
     model: Name
+    """The catalogue's name of it (`hashwatt check` lists them), or that of a [[models]] table."""
     dialect: Name
+    """luxos, antminer, whatsminer-v3, or a library for other makes: asic-rs, pyasic."""
     host: str
+    """Its address."""
     place: Place = ""
     """Where it stands and what feeds it: "feeder-a/rack-3"."""
     ports: Mapping[str, Port] = {}
     credentials: Name = "default"
+    """Which [credentials.NAME] table it uses."""
     usual: Name | None = None
+    """The operating point that it runs when nobody asks for another; the model's where none is given."""
     wear_usd: Usd | None = None
     """Wear of one start."""
     confirm_s: Seconds | None = None
@@ -148,27 +154,44 @@ class SiteFile(Settings):
     """The whole file."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    """The site's name in metrics, topics and records."""
     state: Path = Path("state")
     """Journal, lease and socket; relative to the site file."""
     tick_s: Annotated[float, Field(ge=1, le=3_600)] = 10
+    """A tick at least so often; a new price, order or alarm is judged at once."""
     machines: tuple[MachineTable, ...]
+    """Every machine of the site."""
     models: tuple[ModelTable, ...] = ()
+    """Operating points that the catalogue does not have, or has otherwise."""
     caps_kw: Mapping[str, PowerKilowatts] = {}
     """Power caps by place; "site" for the whole."""
     credentials: Mapping[str, CredentialsTable] = {}
+    """Users and passwords by name; machines use "default" unless they say otherwise."""
     tariff: Tariff
+    """What a megawatt-hour costs, when."""
     feeds: tuple[FeedSettings, ...] = ()
+    """Sources of price, difficulty and fees, in the order of preference."""
     economics: Economics = Economics()
+    """How hashes become money here."""
     switching: Switching = Regret()
+    """When a start is worth its cost."""
     pace: Pace = Pace()
+    """How fast the site may change."""
     beliefs: Beliefs = Beliefs()
+    """How long beliefs last, and how failures are answered."""
     constraints: tuple[ConstraintSettings, ...] = (TooHot(), Faulted(), LongSilent())
     control: Control = Control()
+    """What may be commanded, and what is left behind."""
     polling: Polling = Polling()
+    """How machines are asked."""
     journal: JournalSettings = JournalSettings()
+    """How much is kept, and how soon it is on disk."""
     metrics: MetricsSettings | None = None
+    """Prometheus; nothing is opened without this table."""
     mqtt: MqttSettings | None = None
+    """MQTT; no broker is sought without this table."""
     clock: SimulatedClock | None = None
+    """For a simulated site alone."""
 
     @model_validator(mode="after")
     def _feeds_have_names_of_their_own(self) -> Self:

@@ -66,7 +66,13 @@ def test_a_good_file_resolves() -> None:
         (('place = "feeder-a/rack-2"', 'place = "feeder-a/rack-2"\ncredentials = "x"'), "credentials is 'x'"),
         (('name = "garage"', 'name = "gar age"'), "name: is 'gar age'"),
         (('host = "127.0.0.12"', ""), "machines[1].host: missing"),
-        (('kind = "mempool", url = "http://127.0.0.1:8999/api"', 'kind = "fixed", quantity = "coin_usd", unit = "EUR", value = 1'), "EUR"),
+        (
+            (
+                'kind = "mempool", url = "http://127.0.0.1:8999/api"',
+                'kind = "fixed", quantity = "coin_usd", unit = "EUR", value = 1',
+            ),
+            "EUR",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told(change: tuple[str, str], told: str) -> None:
