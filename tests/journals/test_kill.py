@@ -7,6 +7,7 @@ import contextlib
 import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -203,3 +204,21 @@ def test_without_a_guard_the_daemon_itself_goes_on_where_it_was_killed(stage: St
     known = stage.known()
     assert known.view is not None
     assert not np.isfinite(known.view.hand_s).any()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stage", [FAST], indirect=True)
+def test_a_suspended_daemon_wakes_up_without_a_say(stage: Stage) -> None:
+    """A daemon that, stopped past its term and let go again, sends on what it had decided, against what the guard did."""
+    stage.start("guard")
+    daemon = stage.start("run")
+    until(lambda: bool(segments(stage.journal)) and stage.known().number > 3, "the first ticks")
+    after = stage.known().number
+    stage.price[0] = DEAR
+    until(lambda: stage.sends(True, after), "commands in the journal")
+    daemon.send_signal(signal.SIGSTOP)
+    until(lambda: "farewell 'resume': done" in stage.said("guard"), "the guard's farewell")
+    daemon.send_signal(signal.SIGCONT)
+    assert daemon.wait(DEADLINE_S) == 4
+    assert "was not renewed in time" in stage.said("run")
+    assert all_look(stage, asleep=False)()
