@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,7 @@ class MqttPublisher:
                 why = str(first) or type(first).__name__
                 if not isinstance(first, aiomqtt.MqttError):
                     _LOG.error("a bug in the MQTT publisher; it connects anew", exc_info=error)
+            _heed_cancellation()
             self._is_connected(up=False, why=why)
             wait_s = _BACK_OFF_S[0] if loop.time() - began_s > _STEADY_S else min(2 * wait_s, _BACK_OFF_S[1])
             await asyncio.sleep(wait_s)
@@ -107,7 +108,7 @@ class MqttPublisher:
         import aiomqtt
 
         client = await self._client()
-        async with client:
+        async with _line(client):
             try:
                 async with asyncio.TaskGroup() as group:
                     if self._settings.orders:
@@ -118,6 +119,8 @@ class MqttPublisher:
                     await self._publish(client, "availability", b"online", expires=False)
                     self._is_connected(up=True)
                     group.create_task(self._tell(client), name="mqtt state")
+                    # Before Python 3.13 a group that fails while its end is awaited leaves us counted as cancelled.
+                    await asyncio.Event().wait()
             except asyncio.CancelledError:
                 client.timeout = _LAST_WORD_S
                 with contextlib.suppress(aiomqtt.MqttError):
@@ -206,6 +209,7 @@ class MqttPublisher:
         """One retained message."""
         about = _properties("PUBLISH", MessageExpiryInterval=_EXPIRES_S) if expires else None
         await client.publish(topic, payload, qos=_QOS, retain=True, properties=about)
+        _heed_cancellation()
 
     # ------------------------------------------------------------------------------------------------------ orders in
 
@@ -220,6 +224,7 @@ class MqttPublisher:
 
         options = SubscribeOptions(qos=_QOS, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
         granted = await client.subscribe(f"{self.base}/order", options=options)
+        _heed_cancellation()
         codes = [getattr(code, "value", code) for code in granted]
         if any(code >= 0x80 for code in codes):
             raise aiomqtt.MqttError(
@@ -240,6 +245,7 @@ class MqttPublisher:
             answer = await self._answer(bytes(message.payload or b""))
             topic, about = self._reply_to(message)
             await client.publish(topic, json.dumps(answer).encode(), qos=_QOS, properties=about)
+            _heed_cancellation()
 
     async def _answer(self, payload: bytes) -> dict[str, Any]:
         """Take an order in; what came of it."""
@@ -290,6 +296,40 @@ def _asked(payload: bytes) -> dict[str, Any]:
     if not isinstance(who, str) or not who:
         raise OrderError(f"who is {who!r}, expected the name of who asks")
     return {**asked, "who": f"mqtt:{who}"}
+
+
+@contextlib.asynccontextmanager
+async def _line(client: aiomqtt.Client) -> AsyncIterator[None]:
+    """A client's connection; one that is being made when we are cancelled is made and ended, aiomqtt cannot stop halfway."""
+    connecting = asyncio.ensure_future(client.__aenter__())
+    try:
+        await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        client.timeout = _LAST_WORD_S
+        await asyncio.wait({connecting}, timeout=_LAST_WORD_S)
+        if connecting.cancel() or connecting.exception() is not None:
+            raise
+        with contextlib.suppress(Exception):
+            await client.__aexit__(None, None, None)
+        raise
+    try:
+        yield
+    finally:
+        await client.__aexit__(None, None, None)
+
+
+def _heed_cancellation() -> None:
+    """End this task where its cancellation was lost.
+
+    aiomqtt waits with `asyncio.wait_for`, which before Python 3.12 drops one that comes together with the broker's answer;
+    and an error while leaving the line takes its place.
+
+    Raises:
+        CancelledError: this task was cancelled.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _site_json(name: str, judgment: Judgment, record: Record) -> bytes:

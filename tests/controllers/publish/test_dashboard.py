@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -193,6 +194,6 @@ def test_the_variables_have_values(watched: httpx.Client) -> None:
         assert found is not None
         family, matcher, label = found.groups()
         match = f"{family}{(matcher or '').replace('$instance', 'yard')}"
-        until(lambda m=match: result(watched, m), f"{variable['name']}: {match}")
+        until(partial(result, watched, match), f"{variable['name']}: {match}")
         values = watched.get(f"/label/{label}/values", params={"match[]": match}).json()["data"]
         assert values

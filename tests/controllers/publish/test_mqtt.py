@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -397,6 +398,24 @@ def test_the_daemon_takes_orders_and_leaves_a_last_will(broker: Broker, tmp_path
     finally:
         site.daemon.end(signal.SIGKILL)
         site.world.end()
+
+
+def test_it_ends_whenever_it_is_told_to(broker: Broker, tmp_path: Path) -> None:
+    """A cancellation that is lost between two answers of the broker would keep the daemon from ever stopping."""
+
+    async def story() -> None:
+        for attempt in range(60):
+            yard = Yard(broker.port, tmp_path)
+            yard.tick()
+            task = asyncio.create_task(yard.publisher.run())
+            if attempt % 2:
+                await eventually(partial(getattr, yard.publisher, "connected"), "connected")
+            await asyncio.sleep(attempt * 0.0005)
+            task.cancel()
+            _, pending = await asyncio.wait({task}, timeout=5)
+            assert not pending, f"attempt {attempt}: {task}"
+
+    run(story())
 
 
 def test_orders_that_are_not_taken_are_not_even_asked_for(broker: Broker, tmp_path: Path) -> None:
