@@ -185,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--play", choices=sorted(CLIENTS), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.play:
-        return play(CLIENTS, options.play, options.dialect[0], options.machines)
+        return play(CLIENTS, options.play, options.dialect[0], options.machines, least_s=1.0)
     apart, found = pin(0), []
     for dialect in options.dialect or list(MODELS):
         with served(dialect, options.machines):
