@@ -74,11 +74,15 @@ class Duty:
             self.good_s[row] = at_s
 
     def became(self, outcome: Outcome) -> None:
-        """What became of a command: a failed one is tried again after a while."""
-        if outcome.kind is not OutcomeKind.DONE:
+        """What became of a command: one that is done was seen to be so, a failed one is tried again after a while."""
+        row = outcome.machine
+        if outcome.kind is OutcomeKind.DONE:
+            self.awake[row] = outcome.mode != SLEEP
+            self.good_s[row] = np.fmin(self.good_s[row], outcome.at_s)
+        else:
             beliefs = self.judgment.beliefs
-            wait_s = min(beliefs.back_off_s * 2.0 ** (self.tries[outcome.machine] - 1), beliefs.back_off_most_s)
-            self.retry_s[outcome.machine] = outcome.at_s + wait_s
+            wait_s = min(beliefs.back_off_s * 2.0 ** (self.tries[row] - 1), beliefs.back_off_most_s)
+            self.retry_s[row] = outcome.at_s + wait_s
 
     def unsettled(self, at_s: float) -> Ints:
         """Rows that have to be looked at."""
