@@ -19,6 +19,7 @@ from controllers.books import TooManyOrders
 from controllers.control import OrderError
 from controllers.publish.settings import MqttSettings, SecretMissing
 from controllers.publish.states import MachineStates, OrderState, Told, site_state
+from fleet.columns import Ints
 from fleet.order import Order
 from policies.record import Record
 from policies.tick import Judgment
@@ -184,7 +185,7 @@ class MqttPublisher:
                 states = MachineStates(self._judgment, record)
             due = told.due(states, loop.time(), self._settings.period_s, _AGAIN_S)
             some = due[:_AT_ONCE]
-            await self._publish_machines(client, states, some.tolist())
+            await self._publish_machines(client, states, some)
             told.note(states, some, loop.time())
             if len(due) > len(some):
                 continue
@@ -196,11 +197,11 @@ class MqttPublisher:
             except TimeoutError:
                 pass
 
-    async def _publish_machines(self, client: aiomqtt.Client, states: MachineStates, rows: list[int]) -> None:
+    async def _publish_machines(self, client: aiomqtt.Client, states: MachineStates, rows: Ints) -> None:
         """Some machines' states, side by side."""
         async with asyncio.TaskGroup() as group:
-            for row in rows:
-                group.create_task(self._publish_to(client, self._machine_topics[row], states.written(row)))
+            for row, payload in zip(rows.tolist(), states.written(rows), strict=True):
+                group.create_task(self._publish_to(client, self._machine_topics[row], payload))
 
     async def _publish(self, client: aiomqtt.Client, below: str, payload: bytes, *, expires: bool = True) -> None:
         await self._publish_to(client, f"{self.base}/{below}", payload, expires=expires)

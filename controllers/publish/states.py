@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from fleet.columns import OFF_LADDER, UNKNOWN, Floats, Ints
+from fleet.machine import Machine
 from fleet.order import Order
 from fleet.snapshot import Heard
 from policies.plan import WAITS
@@ -30,6 +32,7 @@ _DIGITS: Mapping[str, int] = {
     "break_even_usd_mwh": 1,
     "curtailed_w": 0,
 }
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _AT_ONCE = ("state", "operating_point", "decided", "waits_for")
 """A change of these is sent without waiting for the period."""
 
@@ -107,7 +110,7 @@ def site_state(name: str, judgment: Judgment, record: Record) -> SiteState:
 
 
 class MachineStates:
-    """Every machine at one record's tick: `columns` by name, rounded as shown; `written(row)` writes one out."""
+    """Every machine at one record's tick: `columns` by name, rounded as shown; `written(rows)` writes some out."""
 
     def __init__(self, judgment: Judgment, record: Record) -> None:
         view, heard, choices = record.view, record.snapshot.heard, record.decision.choices
@@ -129,27 +132,30 @@ class MachineStates:
         for name, column in {**numbers, "chip_c": _known(heard, now.state)}.items():
             self.columns[name] = np.round(column, _DIGITS[name])
 
-    def written(self, row: int) -> bytes:
-        """One machine's state as JSON (see `MachineState`)."""
-        machine, cell = self._judgment.roster.machines[row], {name: c[row] for name, c in self.columns.items()}
-        names = [mode.name for mode in machine.modes]
-        why, waits, heard_s = int(self._why[row]), int(cell["waits_for"]), float(self._heard_s[row])
-        shown: dict[str, Any] = {
-            "machine": machine.id,
-            "place": "/".join(machine.place),
-            "model": machine.model,
-            "at_s": self.record.snapshot.at_s,
-            "last_reading_s": round(heard_s, 1) if np.isfinite(heard_s) else None,
-            "state": STATES[int(cell["state"])],
-            "operating_point": _point(names, int(cell["operating_point"])),
-            "decided": _point(names, int(cell["decided"])),
-            "why": self._reasons[why] if why >= 0 else "",
-            "waits_for": WAITS[waits] if waits >= 0 else None,
-            "power_measured": bool(cell["power_measured"]),
-        }
-        for name in _DIGITS:
-            shown[name] = float(cell[name]) if np.isfinite(cell[name]) else None
-        return json.dumps(shown, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    def written(self, rows: Ints) -> list[bytes]:
+        """Some machines' states as JSON (see `MachineState`)."""
+        cells = {name: column[rows].tolist() for name, column in self.columns.items()}
+        heard_s, at_s = self._heard_s[rows].tolist(), self.record.snapshot.at_s
+        written = []
+        for i, row in enumerate(rows.tolist()):
+            machine, why, waits = self._judgment.roster.machines[row], int(cells["why"][i]), int(cells["waits_for"][i])
+            shown: dict[str, Any] = {
+                "machine": machine.id,
+                "place": "/".join(machine.place),
+                "model": machine.model,
+                "at_s": at_s,
+                "last_reading_s": round(heard_s[i], 1) if isfinite(heard_s[i]) else None,
+                "state": STATES[int(cells["state"][i])],
+                "operating_point": _point(machine, int(cells["operating_point"][i])),
+                "decided": _point(machine, int(cells["decided"][i])),
+                "why": self._reasons[why] if why >= 0 else "",
+                "waits_for": WAITS[waits] if waits >= 0 else None,
+                "power_measured": bool(cells["power_measured"][i]),
+            }
+            for name in _DIGITS:
+                shown[name] = cells[name][i] if isfinite(cells[name][i]) else None
+            written.append(_ENCODER.encode(shown).encode())
+        return written
 
 
 def _known(heard: Heard, state: Any) -> Floats:
@@ -157,9 +163,9 @@ def _known(heard: Heard, state: Any) -> Floats:
     return np.where(state == STATES.index("silent"), np.nan, heard.chip_c)
 
 
-def _point(names: list[str], column: int) -> str | None:
+def _point(machine: Machine, column: int) -> str | None:
     """An operating point's name."""
-    return "off ladder" if column == OFF_LADDER else names[column] if column >= 0 else None
+    return "off ladder" if column == OFF_LADDER else machine.modes[column].name if column >= 0 else None
 
 
 class Told:
