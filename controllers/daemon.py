@@ -28,10 +28,12 @@ from controllers.lease import Lease, LeaseUnusable
 from controllers.loop import Loop
 from controllers.observe import Observer
 from controllers.opening import clock_of, open_drivers
-from fleet.order import Order
+from fleet.order import Order, Rank
 from fleet.reading import Answer, Silence
 from fleet.view import View
+from fleet.work.evidence import Verdict
 from policies.explain import explain
+from policies.proof import Proof, short
 from policies.record import Record
 from policies.safety import TooHot
 from policies.site_sums import site_sums
@@ -73,11 +75,14 @@ class Daemon:
             at_once=polling.at_once,
             alarm=self._wake,
             changed=self._machine_changed,
-            hot_c=min((rule.hot_c for rule in file.constraints if isinstance(rule, TooHot)), default=float("nan")),
+            hot=lambda reading: any(rule.is_hot(reading) for rule in file.constraints if isinstance(rule, TooHot)),
         )
         self.socket = ControlSocket(site.socket, self._answers())
         self.loop: Loop | None = None
         self.actor: Actor | None = None
+        self.found_short: dict[str, Proof] = {}
+        """Machines whose shares did not bear out their claim at some time since the start, as was first found."""
+        self._short: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Run until `stop`; then the farewell.
@@ -160,6 +165,7 @@ class Daemon:
             owed=known.outcomes,
             say=self.events.say,
         )
+        self.loop.subscribe(self._watch_claims)
         self.events.say("started", self._in_words())
         try:
             async with asyncio.TaskGroup() as group:
@@ -227,7 +233,7 @@ class Daemon:
         }
 
     async def take_order(self, request: Mapping[str, Any]) -> Order:
-        """An order from outside: kept durably, then in force.
+        """An order from outside: kept durably, then in force. An emergency's is in force even where it cannot be kept.
 
         Raises:
             OrderError, TooManyOrders: it cannot be taken.
@@ -235,9 +241,15 @@ class Daemon:
         """
         order = order_of(request, self.site.roster, self.clock.now())
         self.orders.reserve(order)
-        await self.journal.note_order(order)
+        try:
+            await self.journal.note_order(order)
+        except OSError as error:
+            if order.rank is not Rank.EMERGENCY:
+                raise
+            self.events.say("journal", f"emergency order {order.id} is in force and could not be kept: {error}")
         self.orders.put(order)
-        self.events.say("order", f"{order.kind.value} {order.scope} by {order.who} ({order.rank.value}): {order.why}")
+        text = f"{order.kind.value} {order.scope} by {order.who} ({order.rank.value})"
+        self.events.say("order", f"{text}: {order.why}" if order.why else text)
         return order
 
     async def _farewell(self) -> bool:
@@ -293,6 +305,18 @@ class Daemon:
             self.events.say("machine lost", f"{machine}: {answer.cause.value}: {answer.detail}")
         else:
             self.events.say("machine back", f"{machine}: {answer.state.name.lower()}")
+
+    def _watch_claims(self, record: Record) -> None:
+        """Say once when a machine is found to claim more than its shares bear out, and once when that is over."""
+        if not (record.view.evidence.verdict == Verdict.SHORT).any() and not self._short:
+            return
+        found = {proof.machine: proof for proof in short(self.site.judgment, record)}
+        for machine in found.keys() - self._short:
+            self.found_short.setdefault(machine, found[machine])
+            self.events.say("claim", found[machine].in_words())
+        for machine in sorted(self._short - found.keys()):
+            self.events.say("claim", f"{machine}: its shares bear out its claim again")
+        self._short = frozenset(found)
 
     def _feed_changed(self, state: FeedState) -> None:
         if state.ok:

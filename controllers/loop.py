@@ -66,6 +66,7 @@ class Loop:
         self._market, self._orders, self._journal = market, orders, journal
         self._tick_s, self._say = tick_s, say
         self._owed = Outcomes() if owed is None else owed
+        self._losing = False
         self._woken = asyncio.Event()
         self._subscribers: list[Callable[[Record], None]] = []
 
@@ -116,9 +117,10 @@ class Loop:
         sends = bool(decision.commands.live.any())
         try:
             await self._journal.append(record, durable=sends)
+            self._kept(None, record.number)
         except OSError as error:
             self.failures += 1
-            self._say("journal", f"record {record.number} could not be kept: {error}")
+            self._kept(error, record.number)
             if sends:
                 self._only_urgent(snapshot, decision.commands)
                 return None
@@ -129,6 +131,14 @@ class Loop:
         for show in self._subscribers:
             show(record)
         return record
+
+    def _kept(self, error: OSError | None, number: int) -> None:
+        """Say once that records cannot be kept, and once that they are kept again."""
+        if error is not None and not self._losing:
+            self._say("journal", f"record {number} could not be kept, nothing but safety is commanded: {error}")
+        if error is None and self._losing:
+            self._say("journal", f"record {number} was kept again")
+        self._losing = error is not None
 
     def _only_urgent(self, snapshot: Snapshot, commands: Commands) -> None:
         """What cannot be remembered is not done, but for safety and emergencies: those go; the next tick tries the rest."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from controllers.pretend_books import Books
 from controllers.terminal import number, out, table
+from policies.proof import Proof
 
 _CENT = 0.01
 
@@ -41,7 +43,7 @@ def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]
     wear_usd = float((truth.starts * roster.wear_usd).sum())
     profit_usd = books.profit_usd - wear_usd
     spread_usd = clairvoyant_usd - always_on_usd
-    verdicts = _verdicts(daemon)
+    verdicts = {machine: proof.model_dump(mode="json") for machine, proof in daemon.found_short.items()}
     return {
         "ok": set(verdicts) >= set(claims) and not loop.failures,
         "day": books.day.date.isoformat(),
@@ -68,15 +70,6 @@ def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]
     }
 
 
-def _verdicts(daemon: Daemon) -> dict[str, dict[str, Any]]:
-    """Machines whose shares do not bear out their claim, with what they deliver."""
-    from policies.proof import short
-
-    assert daemon.loop is not None
-    assert daemon.loop.last is not None
-    return {proof.machine: proof.model_dump(mode="json") for proof in short(daemon.site.judgment, daemon.loop.last)}
-
-
 def show_report(found: Mapping[str, Any]) -> None:
     """The report for people, and what to try next."""
     console = out()
@@ -100,15 +93,12 @@ def show_report(found: Mapping[str, Any]) -> None:
         ("looks", ", ".join(f"{count} {kind}" for kind, count in sorted(found["looks"].items()))),
     ]
     hashprice = f"{found['hashprice_usd_phs_day']:.2f} $/PH/day"
-    title = f"{found['day']}: {found['machines']} machines for {found['hours']:g} h at {hashprice}"
+    title = f"{found['day']}: {found['machines']} machines for {found['hours']:.1f} h at {hashprice}"
     console.print(table(title, ("", ""), rows, right=()))
-    for machine, verdict in found["caught"].items():
-        low, high = verdict["interval"]
-        console.print(
-            f"{machine} delivers {100 * verdict['delivered']:.1f} % of what it claims "
-            f"(95 % interval {100 * low:.1f} to {100 * high:.1f}): caught by its shares",
-            markup=False,
-        )
+    for verdict in found["caught"].values():
+        proof = Proof.model_validate(verdict)
+        when = "" if proof.since_s is None else f" at {datetime.fromtimestamp(proof.since_s, UTC):%H:%M} UTC"
+        console.print(f"caught{when}: {proof.in_words()}", markup=False)
     for machine in set(found["cheats"]) - set(found["caught"]):
         console.print(
             f"{machine} claims {found['cheats'][machine]:g} times what it hashes, and was not caught in this time",

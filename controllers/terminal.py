@@ -50,20 +50,48 @@ def plain(value: Any) -> Any:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[int] = (),
+    spare: Sequence[int] = (),
 ) -> RenderableType:
-    """A table; `right` are the columns aligned to the right."""
+    """A table; `right` are the columns aligned to the right, `spare` those to leave out, in turn, where room is short."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        made.add_column(column, justify="right" if index in right else "left", overflow="fold")
+    rows = [tuple(row) for row in rows]
+    widths = [max(map(_width, (column, *(row[i] for row in rows)))) for i, column in enumerate(columns)]
+    shown, left_out = list(range(len(columns))), []
+    for index in spare:
+        if sum(widths[i] + _GAP for i in shown) <= out().width:
+            break
+        shown.remove(index)
+        left_out.append(" ".join(columns[index].split()))
+    made = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    made.show_header = any(columns)
+    made.caption = f"no room for: {', '.join(left_out)} (a wider terminal, or --json, has them)" if left_out else None
+    made.caption_justify = "left"
+    for index in shown:
+        # What a row is known by is never cut in two.
+        made.add_column(
+            columns[index],
+            justify="right" if index in right else "left",
+            overflow="fold",
+            no_wrap=index == 0 or index in right,
+        )
     for row in rows:
         # What machines say of themselves is text, never markup.
-        made.add_row(*map(Text, row))
+        made.add_row(*(Text(row[index]) for index in shown))
     return made
+
+
+_GAP = 2
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.split("\n")))
 
 
 def progress(quiet: bool = False) -> Progress:

@@ -29,6 +29,16 @@ class Proof(Shown):
     shares: float
     """Shares counted for it."""
 
+    def in_words(self) -> str:
+        """One line for people."""
+        if self.delivered is None or self.interval is None:
+            return f"{self.machine}: {self.verdict}"
+        low, high = self.interval
+        return (
+            f"{self.machine} delivers {100 * self.delivered:.1f} % of what it claims, by its shares "
+            f"(95 % interval {100 * low:.1f} to {100 * high:.1f})"
+        )
+
 
 def proofs(judgment: Judgment, record: Record) -> tuple[Proof, ...]:
     """Every machine's proof, in the roster's order."""

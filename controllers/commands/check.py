@@ -137,7 +137,13 @@ def _show(site: Site, look: Look, rows: list[dict[str, Any]], faults: list[str])
     ]
     columns = ("machine", "place", "model", "firmware", "state", "mode", "TH/s", "W", "J/TH", "chip °C", "pools")
     console.print(
-        table(f"{site.file.name}: {len(rows)} machines, {_mode(site)}", columns, lines, right=(6, 7, 8, 9, 10))
+        table(
+            f"{site.file.name}: {len(rows)} machines, {_mode(site)}",
+            columns,
+            lines,
+            right=(6, 7, 8, 9, 10),
+            spare=(3, 10, 1, 9, 8),
+        )
     )
     prices = site.judgment.prices(look.snapshot)
     console.print(

@@ -48,7 +48,9 @@ def show(told: Explanation) -> None:
         f"power {number(told.power_usd_mwh, 2)} $/MWh at the meter; "
         f"a step pays below {number(told.limit_j_th, 1)} J/TH",
     )
-    console.print(table("", _POINT_COLUMNS, [_point_row(point) for point in told.points], right=(1, 2, 3, 4, 5, 6)))
+    console.print(
+        table("", _POINT_COLUMNS, [_point_row(point) for point in told.points], right=(1, 2, 3, 4, 5, 6), spare=(3, 2))
+    )
     for shadow in told.shadows:
         console.print(f"one more MWh at {shadow.place or 'the site'} would earn {shadow.usd_mwh:.2f} $", markup=False)
     for hold in told.holds:
@@ -58,13 +60,13 @@ def show(told: Explanation) -> None:
         console.print(f"next: {_change(change)}", markup=False)
 
 
-_POINT_COLUMNS = ("operating point", "W", "TH/s", "J/TH", "step J/TH", "earns $/h", "breaks even $/MWh", "")
+_POINT_COLUMNS = ("operating\npoint", "W", "TH/s", "J/TH", "step\nJ/TH", "earns\n$/h", "breaks even\n$/MWh", "")
 
 
 def _point_row(point: Point) -> tuple[str, ...]:
     marks = [word for word, is_so in (("now", point.present), ("decided", point.chosen)) if is_so]
     if not point.allowed:
-        marks.append(f"removed by {point.removed_by}")
+        marks.append(f"off: {point.removed_by}")
     if point.overruled:
         marks.append(f"overruled: {', '.join(point.overruled)}")
     return (

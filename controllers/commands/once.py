@@ -89,8 +89,10 @@ def _show(name: str, sums: SiteSums, told: list[Explanation]) -> None:
                 number(short["would_earn_usd_h"], 4),
             )
         )
-    columns = ("machine", "place", "state", "now", "would be", "because of", "earns $/h", "would earn $/h")
-    console.print(table(f"{name}: what hashwatt would do now (nothing was commanded)", columns, rows, right=(6, 7)))
+    columns = ("machine", "place", "state", "now", "would be", "because of", "earns\n$/h", "would earn\n$/h")
+    console.print(
+        table(f"{name}: what hashwatt would do now (nothing was commanded)", columns, rows, right=(6, 7), spare=(1,))
+    )
     console.print(
         f"power {number(sums.power_w / 1e3)} kW now, {number(sums.decided_power_w / 1e3)} kW as decided; "
         f"hashprice {number(sums.hashprice_usd_phs_day, 2)} $/PH/day, power {number(sums.power_usd_mwh, 2)} $/MWh"

@@ -48,9 +48,10 @@ def show(answer: dict[str, Any]) -> None:
     )
     console.print(f"hash rate  {sums['hashrate_ths'] / 1e3:.2f} PH/s, {number(sums['efficiency_j_th'], 2)} J/TH")
     console.print(
-        f"money      {number(sums['margin_usd_h'], 2)} $/h at hashprice {number(sums['hashprice_usd_phs_day'], 2)} $/PH/day "
-        f"and power {number(sums['power_usd_mwh'], 2)} $/MWh; breaks even at {number(sums['break_even_usd_mwh'], 2)} $/MWh"
+        f"money      {number(sums['margin_usd_h'], 2)} $/h; power {number(sums['power_usd_mwh'], 2)} $/MWh, "
+        f"breaks even at {number(sums['break_even_usd_mwh'], 2)}"
     )
+    console.print(f"hashprice  {number(sums['hashprice_usd_phs_day'], 2)} $/PH/day after the pool's fee")
     if sums["missing"]:
         console.print(f"[bold]not known[/bold]  {', '.join(sums['missing'])}")
     if sums["held_back"]:
@@ -64,7 +65,7 @@ def show(answer: dict[str, Any]) -> None:
         until = datetime.fromtimestamp(order["until_s"], UTC)
         console.print(
             f"order      {order['id']} {order['kind']} {order['scope']} by {order['who']} "
-            f"until {until:%Y-%m-%d %H:%M} UTC: {order['why']}",
+            f"until {until:%Y-%m-%d %H:%M} UTC" + (f": {order['why']}" if order["why"] else ""),
             markup=False,
         )
     places = [p for p in sums["places"] if p["cap_w"] is not None]
@@ -83,7 +84,7 @@ def show(answer: dict[str, Any]) -> None:
         console.print(
             table(
                 "",
-                ("place", "machines", "kW", "kW at worst", "cap kW", "worth of more $/MWh"),
+                ("place", "machines", "kW", "kW at\nworst", "cap kW", "worth of more\n$/MWh"),
                 rows,
                 right=(1, 2, 3, 4, 5),
             )
