@@ -16,8 +16,8 @@ from controllers.clock import Clock
 from controllers.observe import Observer
 from fleet.command import Command, Outcome, OutcomeKind, Urgency
 from fleet.driver import Driver, Garbled, Refused, Unreachable
-from fleet.machine import Roster
-from fleet.reading import Depth, Pool, Reading
+from fleet.machine import SLEEP_NAME, Roster
+from fleet.reading import Depth, Pool, Reading, State
 
 _READ_BACK_S = 2.0
 _READ_BACK_REAL_LEAST_S = 0.05
@@ -149,9 +149,9 @@ class Actor:
             async with self._observer.locks[row]:
                 answer = await self._observer.look(row, Depth.LEAN)
             if isinstance(answer, Reading):
-                if latest.column_of(row, answer.mode) == command.mode:
+                if latest.column_of(row, answer.mode) == command.mode and not contradicts(answer):
                     return OutcomeKind.DONE, await self._pools_after(row, before)
-                shown = f"mode {answer.mode!r}"
+                shown = f"mode {answer.mode!r}, {answer.state.name.lower()}"
             if self._clock.now() >= until_s:
                 await self._pools_after(row, before)
                 return OutcomeKind.UNCONFIRMED, f"accepted, and still shows {shown}"
@@ -170,6 +170,13 @@ class Actor:
         text = f"machine {machine.id}: its pools changed under a write: {_listed(before)} became {_listed(after)}"
         self._say("pools changed", text)
         return text
+
+
+def contradicts(reading: Reading) -> bool:
+    """Told to sleep and still at work, or told to work and asleep: what is set is not what is."""
+    if reading.mode == SLEEP_NAME:
+        return reading.state in {State.HASHING, State.STARTING}
+    return reading.state is State.SLEEPING
 
 
 class _Ended(Exception):

@@ -26,7 +26,7 @@ from fleet.machine import SLEEP_NAME, Roster
 from fleet.reading import Answer, Cause, Depth, Reading, Silence, State
 from fleet.snapshot import Heard
 
-_PLAUSIBLE = {"hashrate_ths": 1e5, "power_w": 1e6, "chip_c": 200.0, "uptime_s": 1e10}
+_PLAUSIBLE = {"hashrate_ths": 1e5, "power_w": 1e6, "chip_c": 200.0, "board_c": 200.0, "uptime_s": 1e10}
 LOOK_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _PAUSE_S = 0.02
 _FULL_TRIES_APART = 3
@@ -75,7 +75,7 @@ class Latest:
         columns["state"][row] = reading.state
         columns["mode"][row] = self.column_of(row, reading.mode)
         columns["measured"][row] = reading.power_measured and reading.power_w is not None
-        for name in ("hashrate_ths", "power_w", "chip_c"):
+        for name in ("hashrate_ths", "power_w", "chip_c", "board_c"):
             columns[name][row] = _plausible(name, getattr(reading, name))
         if reading.uptime_s is not None:
             columns["uptime_s"][row] = _plausible("uptime_s", reading.uptime_s)
@@ -123,13 +123,13 @@ class Observer:
         alarm: Callable[[], None] = lambda: None,
         changed: Callable[[int, Answer], None] = lambda _row, _answer: None,
         seen: Callable[[int, Answer], None] = lambda _row, _answer: None,
-        hot_c: float = nan,
+        hot: Callable[[Reading], bool] = lambda _reading: False,
     ) -> None:
         self.latest = Latest(roster)
         self.counts = PollCounts()
         self._drivers, self._clock = drivers, clock
         self._lean_s, self._full_s, self._at_once = lean_s, full_s, at_once
-        self._alarm, self._changed, self._seen, self._hot_c = alarm, changed, seen, hot_c
+        self._alarm, self._changed, self._seen, self._hot = alarm, changed, seen, hot
         self.locks = [asyncio.Lock() for _ in drivers]
         self._full_due_s = [0.0] * len(drivers)
         self._due: list[tuple[float, int]] = []
@@ -203,7 +203,7 @@ class Observer:
             self._changed(row, answer)
         self._seen(row, answer)
         if isinstance(answer, Reading) and (
-            answer.state is State.FAULTED or (answer.chip_c is not None and answer.chip_c >= self._hot_c)
+            answer.state is State.FAULTED or self._hot(answer)
         ):
             self._alarm()
         return answer

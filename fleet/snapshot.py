@@ -37,6 +37,7 @@ class Heard:
     power_w: Floats
     measured: Bools
     chip_c: Floats
+    board_c: Floats
     uptime_s: Floats
     accepted: Floats
     rejected: Floats
@@ -66,6 +67,7 @@ class Heard:
             power_w=unknown(),
             measured=np.zeros(n, np.bool_),
             chip_c=unknown(),
+            board_c=unknown(),
             uptime_s=unknown(),
             accepted=unknown(),
             rejected=unknown(),

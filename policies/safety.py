@@ -13,17 +13,23 @@ from pydantic import model_validator
 
 from fleet.columns import Bools
 from fleet.machine import SLEEP
+from fleet.reading import Reading
 from fleet.settings import Celsius, Seconds, Settings
 from policies.scene import Kind, Scene
 
 
 class TooHot(Settings):
-    """Sleep at `hot_c`, come back below `cool_c`, no step up in power above `warm_c`; by the hottest chip that is reported."""
+    """Sleep at `hot_c`, come back below `cool_c`, no step up in power above `warm_c`; by the hottest chip that is reported.
+
+    A machine that reports its boards alone (LuxOS) counts as that much hotter at its chips.
+    """
 
     kind: Literal["too-hot"] = "too-hot"
     hot_c: Celsius = 95
     warm_c: Celsius = 88
     cool_c: Celsius = 70
+    chip_over_board_c: Celsius = 15
+    """What chips are hotter than their board, where a firmware reports boards alone (docs.luxor.tech/firmware/features)."""
 
     @property
     def label(self) -> str:
@@ -43,9 +49,16 @@ class TooHot(Settings):
             )
         return self
 
+    def is_hot(self, reading: Reading) -> bool:
+        """Would this one reading put a machine to sleep? For an alarm that waits for no tick."""
+        if reading.chip_c is not None:
+            return reading.chip_c >= self.hot_c
+        return reading.board_c is not None and reading.board_c + self.chip_over_board_c >= self.hot_c
+
     def keep(self, scene: Scene) -> Bools | None:
         """Sleep for the hot; what does not draw more than now for the warm; sleep for a sleeper that has not cooled."""
-        chip_c, mode = scene.snapshot.heard.chip_c, scene.view.mode
+        heard, mode = scene.snapshot.heard, scene.view.mode
+        chip_c = np.where(np.isnan(heard.chip_c), heard.board_c + self.chip_over_board_c, heard.chip_c)
         warm = chip_c >= self.cool_c
         if not warm.any():
             return None

@@ -26,6 +26,7 @@ from fleet.market import Quantity, Signal
 from fleet.reading import Depth, Pool, Reading, State
 from fleet.view import View
 from policies.record import Record
+from policies.safety import TooHot
 from policies.switching import Threshold
 from policies.tariff import IndexTariff
 from policies.tick import Judgment
@@ -53,6 +54,8 @@ class FakeDriver:
     """Raised by every write."""
     lies: bool = False
     """Accepts and does nothing."""
+    half_lies: bool = False
+    """Shows the mode that it was told, and goes on as before."""
     wipes_pools: bool = False
     pools: tuple[Pool, ...] | None = POOLS
     chip_c: float = 60.0
@@ -70,7 +73,7 @@ class FakeDriver:
             raise self.fails
         mode = next(mode for mode in MODES if mode.name == self.mode)
         return Reading(
-            state=State.SLEEPING if self.mode == SLEEP_NAME else State.HASHING,
+            state=State.SLEEPING if self.mode == SLEEP_NAME and not self.half_lies else State.HASHING,
             mode=self.mode,
             hashrate_ths=mode.hashrate_ths,
             power_w=mode.power_w,
@@ -200,7 +203,7 @@ def build(
     def say(kind: str, text: str) -> None:
         events.append((kind, text))
 
-    observer = Observer(roster, drivers, clock, lean_s=10, full_s=300, at_once=50, alarm=wake, hot_c=95.0)
+    observer = Observer(roster, drivers, clock, lean_s=10, full_s=300, at_once=50, alarm=wake, hot=TooHot().is_hot)
     actor = Actor(roster, drivers, observer, lease, clock, at_once=50, say=say)
     market, orders = MarketBook(["hash", "power"], wake), OrderBook(wake)
     loop = Loop(

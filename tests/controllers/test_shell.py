@@ -82,6 +82,7 @@ def test_nothing_is_commanded_before_the_first_full_look(virtual: Virtual, shell
         ({"refuses": Unreachable("gone")}, "LOST", 0),
         ({"refuses": Garbled("noise")}, "LOST", 0),
         ({"lies": True}, "UNCONFIRMED", 1),
+        ({"half_lies": True}, "UNCONFIRMED", 1),
         ({"takes_s": 20.0}, "DONE", 1),
         ({"pools": None}, "REFUSED", 0),
     ],

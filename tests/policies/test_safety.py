@@ -42,6 +42,14 @@ def test_a_hot_machine_sleeps_until_it_has_cooled(cycles: list[float], modes: li
     assert shown == modes
 
 
+def test_a_machine_that_reports_boards_alone_is_not_unseen() -> None:
+    """LuxOS tells the temperature of its boards and of no chip: safety must not be blind there."""
+    site = bench()
+    site.tick(price=10.0)
+    record = site.tick(10, price=10.0, chip_c=[np.nan], board_c=[81.0])
+    assert site.sent(record) == {"m0": "sleep"}
+
+
 def test_a_warm_machine_takes_no_step_up() -> None:
     """Above `warm_c` a machine may stay and may step down, and takes no step up until it has cooled below that."""
     site = bench()
