@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -24,8 +24,9 @@ from fleet.columns import Ints, freeze_columns
 from fleet.command import Commands, Outcomes
 from fleet.machine import ModeColumns, Roster
 from fleet.order import Order
+from fleet.snapshot import Heard, Snapshot
 from fleet.view import View
-from policies.record import Record
+from policies.record import Decision, Record
 
 FORMAT: Final = "hashwatt journal"
 VERSION: Final = 1
@@ -102,7 +103,29 @@ class Stored:
         Raises:
             Unreadable: it was written by a version whose nouns differ too much.
         """
-        return unpack(Record, self.head["value"], self.columns)
+        view = unpack(View, self.head["value"]["view"], self.columns, "view")
+        return Record(self.number, self.snapshot(), view, self.decision(), float(self.head["value"]["tick_s"]))
+
+    def snapshot(self) -> Snapshot:
+        """The record's snapshot; what an older version did not hear is unknown.
+
+        Raises:
+            Unreadable: as `record`.
+        """
+        stored, columns = self.head["value"]["snapshot"], dict(self.columns)
+        nothing, heard = Heard.nothing(len(self.title.machines)), dict(stored["heard"])
+        for field in fields(Heard):
+            if field.name not in heard:
+                heard[field.name] = pack(getattr(nothing, field.name), columns, f"snapshot.heard.{field.name}")
+        return unpack(Snapshot, {**stored, "heard": heard}, columns, "snapshot")
+
+    def decision(self) -> Decision:
+        """The record's decision.
+
+        Raises:
+            Unreadable: as `record`.
+        """
+        return unpack(Decision, self.head["value"]["decision"], self.columns, "decision")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -21,7 +21,7 @@ from controllers.journal_moved import Moved, snapshot_of, view_of
 from controllers.journal_values import Unreadable
 from fleet.command import Command
 from fleet.view import View
-from policies.record import Decision, Record
+from policies.record import Decision
 from policies.tick import Judgment
 
 _SHOWN_PER_TICK_MOST = 20
@@ -46,6 +46,16 @@ class Difference:
         """One line for people."""
         at = datetime.fromtimestamp(self.at_s, UTC).isoformat(timespec="seconds")
         return f"tick {self.number}, {at}, {self.machine}: {self.what} was {self.recorded}, replayed {self.replayed}"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tick:
+    """One tick judged twice."""
+
+    number: int
+    at_s: float
+    recorded: Decision
+    replayed: Decision
 
 
 @dataclass(slots=True)
@@ -78,7 +88,9 @@ class Replay:
             lines.append(f"and {self.unshown} more differences")
         if self.left_out:
             lines.append(f"{self.left_out} ticks left out: the beliefs before them are not in the journal")
-        if self.same:
+        if not self.ticks:
+            lines.append("no tick could be replayed")
+        elif self.same:
             lines.append(f"{self.ticks} ticks replayed, all the same")
         else:
             lines.append(f"{self.ticks} ticks replayed, {self.differing} differ")
@@ -143,32 +155,28 @@ def replay(path: Path, judgment: Judgment) -> Replay:
             case Happened() if entry.kind in _BREAKS:
                 before = None
             case Stored() if moved is not None:
-                record = _record(entry, report)
-                if record is not None and before is not None and record.number == number + 1:
-                    _, decision = judgment.tick(before, snapshot_of(record.snapshot, moved))
-                    _compare(record, decision, moved, report)
-                elif record is not None:
+                if before is not None and entry.number == number + 1:
+                    _again(entry, before, judgment, moved, report)
+                else:
                     report.left_out += 1
-                before = None if record is None else view_of(entry, moved, judgment.reasons, [])
-                number = entry.number
+                before, number = view_of(entry, moved, judgment.reasons, []), entry.number
             case _:
                 pass
     return report
 
 
-def _record(entry: Stored, report: Replay) -> Record | None:
+def _again(entry: Stored, before: View, judgment: Judgment, moved: Moved, report: Replay) -> None:
+    """Judge one tick again and add its differences."""
     try:
-        return entry.record()
-    except Unreadable as error:
-        report.said.append(f"record {entry.number}: {error}")
+        snapshot, recorded = entry.snapshot(), entry.decision()
+    except (Unreadable, KeyError, TypeError) as error:
+        report.say([f"record {entry.number}: {error}"])
         report.left_out += 1
-        return None
-
-
-def _compare(record: Record, decision: Decision, moved: Moved, report: Replay) -> None:
-    """Add one tick's differences."""
+        return
+    _, decision = judgment.tick(before, snapshot_of(snapshot, moved))
     report.ticks += 1
-    found = [*_targets(record, decision, moved), *_commands(record, decision, moved)]
+    tick = Tick(entry.number, snapshot.at_s, recorded, decision)
+    found = [*_targets(tick, moved), *_commands(tick, moved)]
     if not found:
         return
     report.differing += 1
@@ -177,9 +185,9 @@ def _compare(record: Record, decision: Decision, moved: Moved, report: Replay) -
     report.unshown += len(found) - len(found[:room])
 
 
-def _targets(record: Record, decision: Decision, moved: Moved) -> Iterator[Difference]:
+def _targets(tick: Tick, moved: Moved) -> Iterator[Difference]:
     """Machines whose chosen operating point differs."""
-    recorded, now = record.decision.choices.target, decision.choices.target
+    recorded, now = tick.recorded.choices.target, tick.replayed.choices.target
     if recorded is None or now is None:
         return
     was = moved.modes(recorded)
@@ -189,21 +197,21 @@ def _targets(record: Record, decision: Decision, moved: Moved) -> Iterator[Diffe
             moved.title.name_of(int(moved.was[row]), int(recorded[moved.was[row]])),
             machine.modes[int(now[row])].name,
         )
-        yield Difference(record.number, record.snapshot.at_s, machine.id, "target", *names)
+        yield Difference(tick.number, tick.at_s, machine.id, "target", *names)
 
 
-def _commands(record: Record, decision: Decision, moved: Moved) -> Iterator[Difference]:
+def _commands(tick: Tick, moved: Moved) -> Iterator[Difference]:
     """Machines that got another command, or one that they did not get."""
     was = {
         moved.title.machines[c.machine]: _said(c, moved.title.name_of(c.machine, c.mode))
-        for c in record.decision.commands
+        for c in tick.recorded.commands
     }
     machines = moved.roster.machines
-    now = {machines[c.machine].id: _said(c, machines[c.machine].modes[c.mode].name) for c in decision.commands}
+    now = {machines[c.machine].id: _said(c, machines[c.machine].modes[c.mode].name) for c in tick.replayed.commands}
     for machine in sorted(was.keys() | now.keys()):
         if was.get(machine) != now.get(machine):
             said = was.get(machine, "none"), now.get(machine, "none")
-            yield Difference(record.number, record.snapshot.at_s, machine, "command", *said)
+            yield Difference(tick.number, tick.at_s, machine, "command", *said)
 
 
 def _said(command: Command, mode: str) -> str:

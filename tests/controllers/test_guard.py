@@ -219,7 +219,6 @@ class FakeHands:
     outcomes: list[Outcome] = field(default_factory=list)
     busy: int = 0
     closed: bool = False
-    hold: asyncio.Event | None = None
 
     async def look(self, row: int) -> Answer:
         """What it shows."""

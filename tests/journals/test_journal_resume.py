@@ -257,4 +257,8 @@ def test_a_column_of_a_later_version_does_not_stop_the_resuming(
     roster = day.made_roster()
     view = view_of(older, Moved(stored.title, roster), day.made_judgment().reasons, [])
     assert np.isneginf(view.fault_s).all()
+    heard = {k: v for k, v in stored.head["value"]["snapshot"]["heard"].items() if k != "chip_c"}
+    value = {**stored.head["value"], "snapshot": {**stored.head["value"]["snapshot"], "heard": heard}}
+    deaf = Stored(stored.number, stored.title, {**stored.head, "value": value}, stored.columns)
+    assert np.isnan(deaf.record().snapshot.heard.chip_c).all()
     assert np.array_equal(view.asleep_why, final.view.asleep_why)
