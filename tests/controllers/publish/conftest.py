@@ -6,7 +6,9 @@ Every process is started here, on loopback and free ports, and ended by its own 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
+import json
 import os
 import signal
 import socket
@@ -14,11 +16,12 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 import tomli_w
 
@@ -160,3 +163,36 @@ def make_site(directory: Path, net: int, *, scenario: str = "home", speed: float
 def net() -> int:
     """The second number of this worker's machines: 127.NET.x.y."""
     return 90 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+
+
+class Ear:
+    """A subscriber that keeps the last message of every topic, and every message."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self.client = client
+        self.last: dict[str, Any] = {}
+        self.heard: list[aiomqtt.Message] = []
+
+    async def listen(self) -> None:
+        """Until cancelled."""
+        async for message in self.client.messages:
+            payload = bytes(message.payload or b"")
+            with contextlib.suppress(ValueError):
+                self.last[str(message.topic)] = json.loads(payload)
+            if str(message.topic).endswith("availability"):
+                self.last[str(message.topic)] = payload.decode()
+            self.heard.append(message)
+
+
+@contextlib.asynccontextmanager
+async def listening(port: int, topic: str = "#", **more: Any) -> AsyncIterator[Ear]:
+    """An ear on a broker."""
+    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5, **more) as client:
+        ear = Ear(client)
+        await client.subscribe(topic, qos=1)
+        task = asyncio.create_task(ear.listen())
+        try:
+            yield ear
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

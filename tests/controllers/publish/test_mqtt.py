@@ -26,46 +26,13 @@ from fleet.order import Order
 from policies.switching import Threshold
 from policies.tariff import IndexTariff
 from policies.tick import Judgment
-from tests.controllers.publish.conftest import Broker, eventually, make_broker, make_site
+from tests.controllers.publish.conftest import Broker, eventually, listening, make_broker, make_site
 from tests.policies.conftest import T0, Bench, machine
 
 pytestmark = pytest.mark.requires("mosquitto")
 
 HOSTILE = 'm+#%"\\é'
 BASE = "hashwatt/yard"
-
-
-class Ear:
-    """A subscriber that keeps the last message of every topic, and every message."""
-
-    def __init__(self, client: aiomqtt.Client) -> None:
-        self.client = client
-        self.last: dict[str, Any] = {}
-        self.heard: list[aiomqtt.Message] = []
-
-    async def listen(self) -> None:
-        """Until cancelled."""
-        async for message in self.client.messages:
-            payload = bytes(message.payload or b"")
-            with contextlib.suppress(ValueError):
-                self.last[str(message.topic)] = json.loads(payload)
-            if str(message.topic).endswith("availability"):
-                self.last[str(message.topic)] = payload.decode()
-            self.heard.append(message)
-
-
-@contextlib.asynccontextmanager
-async def listening(port: int, topic: str = "#", **more: Any) -> AsyncIterator[Ear]:
-    """An ear on a broker."""
-    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5, **more) as client:
-        ear = Ear(client)
-        await client.subscribe(topic, qos=1)
-        task = asyncio.create_task(ear.listen())
-        try:
-            yield ear
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 class Yard:
