@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from controllers.journal_entries import Title
-from controllers.journal_resume import last
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import Writer
+from controllers.journal.entries import Title
+from controllers.journal.resume import last
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import Writer
 from fleet.machine import Machine, Mode, Roster
 from fleet.market import Market, Quantity, Signal
 from fleet.reading import State

@@ -172,7 +172,7 @@ def line(row: dict[str, Any]) -> str:
 
 def missed(row: dict[str, Any]) -> bool:
     """Whether a wanted ratio is reached neither by rate nor by CPU."""
-    return bool(row["wanted"]) and max(row["hashwatt_over_it"], row["by_cpu"]) < row["wanted"]
+    return bool(row["wanted"]) and row["hashwatt_over_it"] < row["wanted"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

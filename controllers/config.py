@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from controllers.feeds import FeedSettings, check_sources
-from controllers.journal_settings import JournalSettings
+from controllers.journal.settings import JournalSettings
 from controllers.publish.settings import MetricsSettings, MqttSettings
 from fleet.catalogue import nameplate
 from fleet.columns import Bools

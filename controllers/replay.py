@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from controllers.journal_entries import Began, Happened, Stored, Title, read
-from controllers.journal_frames import Damage
-from controllers.journal_moved import Moved, snapshot_of, view_of
-from controllers.journal_values import Unreadable
+from controllers.journal.entries import Began, Happened, Stored, Title, read
+from controllers.journal.frames import Damage
+from controllers.journal.moved import Moved, snapshot_of, view_of
+from controllers.journal.values import Unreadable
 from fleet.command import Command
 from fleet.view import View
 from policies.record import Decision

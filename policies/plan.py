@@ -21,7 +21,7 @@ from fleet.settings import PowerKilowatts, PowerMegawatts, Seconds, Settings
 from fleet.units import WATTS_PER_MW
 from fleet.view import Move
 from policies.choices import Choices
-from policies.dispatch_relaxed import ROUNDING
+from policies.dispatch.relaxed import ROUNDING
 from policies.scene import Scene
 
 _MINUTE_S = 60.0

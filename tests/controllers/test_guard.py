@@ -15,10 +15,10 @@ from controllers.clock import Clock
 from controllers.config import Site, site_of
 from controllers.guard import Guard
 from controllers.guard_duty import TRIES_MOST, Duty
-from controllers.journal_entries import Sent, Title, read
-from controllers.journal_resume import last
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import Writer
+from controllers.journal.entries import Sent, Title, read
+from controllers.journal.resume import last
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import Writer
 from controllers.lease import Lease, LeaseHeld
 from fleet.columns import UNKNOWN
 from fleet.command import Command, Outcome, OutcomeKind

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from numpy.typing import NDArray
 
-from controllers.journal_values import pack
+from controllers.journal.values import pack
 
 MADE_DAY = Path(__file__).parent / "made_day.py"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from controllers.journal_entries import Title
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import Writer
+from controllers.journal.entries import Title
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import Writer
 from fleet.command import Outcome, OutcomeKind, Outcomes
 from fleet.machine import Machine, Mode, Roster
 from fleet.market import Market, Quantity, Signal

@@ -11,12 +11,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from controllers.journal_columns import encode
-from controllers.journal_entries import Happened, Sent, Stored, Title, read, read_file, segments
-from controllers.journal_frames import HEADER_BYTES, Damage, Frame, Kind, frame, scan, scan_file
-from controllers.journal_resume import last
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import Writer
+from controllers.journal.columns import encode
+from controllers.journal.entries import Happened, Sent, Stored, Title, read, read_file, segments
+from controllers.journal.frames import HEADER_BYTES, Damage, Frame, Kind, frame, scan, scan_file
+from controllers.journal.resume import last
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import Writer
 from fleet.command import Commands, Outcomes
 from fleet.order import Order
 from fleet.view import View

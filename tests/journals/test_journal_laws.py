@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from controllers.journal_columns import Baseless, decode, encode
-from controllers.journal_values import Unreadable, pack, unpack
+from controllers.journal.columns import Baseless, decode, encode
+from controllers.journal.values import Unreadable, pack, unpack
 from fleet.columns import Floats
 from fleet.machine import ModeColumns
 

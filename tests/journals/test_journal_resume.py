@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controllers.journal_entries import Sent, Stored, Title, read
-from controllers.journal_frames import Kind, frame
-from controllers.journal_moved import Moved, view_of
-from controllers.journal_resume import Last, last
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import Writer
+from controllers.journal.entries import Sent, Stored, Title, read
+from controllers.journal.frames import Kind, frame
+from controllers.journal.moved import Moved, view_of
+from controllers.journal.resume import Last, last
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import Writer
 from fleet.columns import OFF_LADDER, UNKNOWN
 from fleet.command import Commands, Outcome, OutcomeKind, Outcomes
 from fleet.machine import SLEEP, Machine, Mode, Roster

@@ -17,10 +17,10 @@ from types import ModuleType
 import pytest
 
 from controllers.journal import Journal, JournalFull, JournalTaken
-from controllers.journal_entries import Happened, Stored, Title, read, segments
-from controllers.journal_frames import Damage, Kind, scan_file
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import JournalError, Writer
+from controllers.journal.entries import Happened, Stored, Title, read, segments
+from controllers.journal.frames import Damage, Kind, scan_file
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import JournalError, Writer
 from policies.record import Record
 
 Same = Callable[[object, object], bool]
@@ -31,9 +31,9 @@ import importlib.util, resource, sys
 from pathlib import Path
 spec = importlib.util.spec_from_file_location("made_day", sys.argv[1])
 day = importlib.util.module_from_spec(spec); sys.modules["made_day"] = day; spec.loader.exec_module(day)
-from controllers.journal_entries import Title
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import JournalFull, Writer
+from controllers.journal.entries import Title
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import JournalFull, Writer
 judgment = day.made_judgment()
 writer = Writer(Path(sys.argv[2]), JournalSettings(fsync="never"), Title.of("made", judgment.roster, ""))
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from controllers.config import Site, load_site
-from controllers.journal_entries import Sent, Stored, read, segments
-from controllers.journal_frames import Damage
-from controllers.journal_resume import Last, last
+from controllers.journal.entries import Sent, Stored, read, segments
+from controllers.journal.frames import Damage
+from controllers.journal.resume import Last, last
 from controllers.look import look_once
 from controllers.replay import replay
 from fleet.columns import UNKNOWN

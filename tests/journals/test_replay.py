@@ -11,10 +11,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from controllers.journal_entries import Happened, Title, segments
-from controllers.journal_resume import last
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import Writer
+from controllers.journal.entries import Happened, Title, segments
+from controllers.journal.resume import last
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import Writer
 from controllers.replay import replay, settings_of
 from fleet.machine import Roster
 from fleet.view import View

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from fleet.columns import Bools, Floats, Ints
 from fleet.machine import Tree
 from policies.dispatch import QUICK, THOROUGH, USUAL, Dispatched, Effort, dispatch
-from policies.dispatch_relaxed import ROUNDING
-from policies.dispatch_search import Limits
+from policies.dispatch.relaxed import ROUNDING
+from policies.dispatch.search import Limits
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from fleet.columns import Bools, Floats, Ints
 from fleet.machine import Tree
 from policies.dispatch import THOROUGH, dispatch
-from policies.dispatch_hull import hull_steps
-from policies.dispatch_relaxed import Caps, Ladders, Relaxed, relax
-from policies.dispatch_search import Limits
+from policies.dispatch.hull import hull_steps
+from policies.dispatch.relaxed import Caps, Ladders, Relaxed, relax
+from policies.dispatch.search import Limits
 
 
 def random_site(seed: int, n: int, k: int, racks: int, *, whole: bool) -> tuple[Ladders, Ints, Tree]:

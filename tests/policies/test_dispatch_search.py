@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fleet.columns import UNKNOWN
-from policies.dispatch_relaxed import Caps, Ladders, Relaxed, relax
-from policies.dispatch_search import Limits, Losses, Search
+from policies.dispatch.relaxed import Caps, Ladders, Relaxed, relax
+from policies.dispatch.search import Limits, Losses, Search
 
 RACKS = 40
 

@@ -98,7 +98,14 @@ class PretendSite:
             name, place = f"{SHORT[dialect]}-{count[dialect]}", ("a" if number % 2 else "b",)
             machines.append(
                 Machine(
-                    name, plate.model, dialect, f"{block}.{number}", plate.modes, plate.usual, place, start_s=plate.start_s
+                    name,
+                    plate.model,
+                    dialect,
+                    f"{block}.{number}",
+                    plate.modes,
+                    plate.usual,
+                    place,
+                    start_s=plate.start_s,
                 )
             )
         roster = Roster.of(machines)
@@ -168,7 +175,13 @@ class PretendSite:
             "tariff": {"kind": "index"},
             "feeds": [
                 *(
-                    {"kind": "fixed", "quantity": "hashprice_usd_phs_day", "unit": "USD/PH/day", "value": 44, "name": name}
+                    {
+                        "kind": "fixed",
+                        "quantity": "hashprice_usd_phs_day",
+                        "unit": "USD/PH/day",
+                        "value": 44,
+                        "name": name,
+                    }
                     for name in ("hash", "book")
                 ),
                 *(
@@ -374,5 +387,3 @@ def real(pretend: Callable[..., PretendSite]) -> Callable[..., None]:
         asyncio.run(all_of_it())
 
     return run
-
-

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controllers.journal_resume import last
+from controllers.journal.resume import last
 from fleet.catalogue import ANTMINER, LUXOS, WHATSMINER
 from simulators.faults import Fault
 
@@ -31,14 +31,14 @@ def test_a_spike_puts_every_dialect_to_sleep_and_its_end_wakes_it(real: Real) ->
 
         async def believed() -> bool:
             sums = (await site.status())["sums"]
-            return sums["machines_by_state"].get("sleeping") == 3 and sums["machines_pending"] == 0
+            return bool(sums["machines_by_state"].get("sleeping") == 3 and sums["machines_pending"] == 0)
 
         await site.until(believed, "all asleep by read-back")
         told = await site.explain("ant-1")
         assert (told["asleep_why"], told["mode"], told["power_usd_mwh"]) == ("money", "sleep", 3_000.0)
         assert site.daemon.loop.outcomes["done"] == 3
         site.price.usd_mwh = 20.0
-        await site.until(lambda: site.asleep(), "all awake")
+        await site.until(site.asleep, "all awake")
 
     real(work)
 
@@ -58,7 +58,7 @@ def test_an_order_is_kept_judged_at_once_and_ends(real: Real) -> None:
         assert [hold["until_s"] for hold in held] == [taken["until_s"]]
         await site.until(lambda: site.clock.now() > taken["until_s"], "its end")
         site.daemon.loop.wake()
-        await site.until(lambda: site.asleep(), "awake again")
+        await site.until(site.asleep, "awake again")
         assert (await site.status())["orders"] == []
 
     real(work, tick_s=600)
@@ -79,7 +79,7 @@ def test_a_change_by_somebody_else_is_a_hold_until_it_is_released(real: Real) ->
         assert site.asleep("ant-1")
         assert (await site.status())["sums"]["machines_held"] == 1
         await site.order("release", "ant-1", for_s=60)
-        await site.until(lambda: site.asleep(), "awake again")
+        await site.until(site.asleep, "awake again")
 
     real(work)
 
@@ -116,7 +116,7 @@ def test_a_machine_that_does_not_answer_is_a_named_silence_and_the_rest_goes_on(
 
 
 def test_a_machine_that_lies_is_unconfirmed_and_left_alone_for_longer(real: Real) -> None:
-    """"ok" for a machine that still hashes is the complaint about every such tool."""
+    """An "ok" for a machine that still hashes is the complaint about every such tool."""
 
     async def work(site: Any) -> None:
         await site.start()
@@ -170,9 +170,7 @@ def test_live_control_is_by_scope_and_the_rest_is_a_tally(real: Real) -> None:
 
 
 @pytest.mark.parametrize(("sources", "slow"), [(1, True), (2, False)])
-def test_one_price_that_nobody_confirms_moves_no_more_than_the_brake_lets(
-    real: Real, sources: int, slow: bool
-) -> None:
+def test_one_price_that_nobody_confirms_moves_no_more_than_the_brake_lets(real: Real, sources: int, slow: bool) -> None:
     """One wrong number from one source must not switch off a site; two that agree may."""
 
     async def work(site: Any) -> None:

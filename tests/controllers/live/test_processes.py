@@ -1,4 +1,4 @@
-"""The daemon as a process: a second one, kill -9, a suspended one, a full disk, an orderly stop; as an operator would see it."""
+"""The daemon as a process: a second one, kill -9, a suspended one, a full disk, an orderly stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from controllers.replay import read
+from controllers.journal.entries import Stored, read
 from fleet.catalogue import ANTMINER, LUXOS, WHATSMINER
 
 Real = Callable[..., None]
@@ -21,9 +21,8 @@ def commands(site: Any) -> list[tuple[str, str]]:
     """(machine, mode) of every live command that the journal knows."""
     found = []
     for entry in read(site.folder / "state" / "journal"):
-        record = entry.record() if type(entry).__name__ == "Stored" else None
-        if record is not None:
-            for command in record.decision.commands:
+        if isinstance(entry, Stored):
+            for command in entry.record().decision.commands:
                 machine = site.roster.machines[command.machine]
                 found.append((machine.id, machine.modes[command.mode].name))
     return found
@@ -34,7 +33,7 @@ def test_a_second_daemon_is_refused_and_a_stopped_one_is_gone(real: Real) -> Non
 
     async def work(site: Any) -> None:
         first = await site.run()
-        code, output, errors = await site.command("run", "--site", str(site.path))
+        code, _, errors = await site.command("run", "--site", str(site.path))
         assert code == 4
         assert f"process {first.pid}" in errors
         assert len(errors.splitlines()) == 1
@@ -70,7 +69,7 @@ def test_killed_in_a_curtailment_it_comes_back_knowing_whom_it_put_to_sleep_and_
         site.price.usd_mwh = 20.0
         await site.until(lambda: site.asleep("lux-1", "wm-1"), "what money slept wakes, what the order slept does not")
         await site.order("release", "a", for_s=60)
-        await site.until(lambda: site.asleep(), "all awake")
+        await site.until(site.asleep, "all awake")
 
     real(work)
 
@@ -133,7 +132,9 @@ def test_suspended_past_its_lease_with_nobody_else_it_ends_too(real: Real) -> No
     async def work(site: Any) -> None:
         first = await site.run()
         first.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(2.5)  # longer than the lease, on the host's own clock: there is nothing to wait for but time
+        await asyncio.sleep(
+            2.5
+        )  # longer than the lease, on the host's own clock: there is nothing to wait for but time
         site.price.usd_mwh = 3_000.0
         first.send_signal(signal.SIGCONT)
         async with asyncio.timeout(30):

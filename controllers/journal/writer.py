@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from controllers.journal_columns import encode
-from controllers.journal_entries import Happened, Sent, Title, number_of, segment, segments, title_of, title_payload
-from controllers.journal_frames import Damage, Frame, Kind, frame, scan_file
-from controllers.journal_pending import Pending
-from controllers.journal_settings import JournalSettings
-from controllers.journal_values import Columns, Json, Unreadable, pack
+from controllers.journal.columns import encode
+from controllers.journal.entries import Happened, Sent, Title, number_of, segment, segments, title_of, title_payload
+from controllers.journal.frames import Damage, Frame, Kind, frame, scan_file
+from controllers.journal.pending import Pending
+from controllers.journal.settings import JournalSettings
+from controllers.journal.values import Columns, Json, Unreadable, pack
 from controllers.state import ready, sync_directory
 from fleet.command import Outcomes
 from fleet.order import Order

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from controllers.journal_entries import Began, Sent, Stored, Title, last_state, read_file, segments
-from controllers.journal_frames import Damage
-from controllers.journal_moved import Moved, commands_of, outcomes_of, view_of
-from controllers.journal_pending import Pending
-from controllers.journal_values import unpack
+from controllers.journal.entries import Began, Sent, Stored, Title, last_state, read_file, segments
+from controllers.journal.frames import Damage
+from controllers.journal.moved import Moved, commands_of, outcomes_of, view_of
+from controllers.journal.pending import Pending
+from controllers.journal.values import unpack
 from fleet.columns import UNKNOWN
 from fleet.command import Command, OutcomeKind, Outcomes
 from fleet.machine import SLEEP, Roster

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from controllers.journal_entries import Began, Stored, Title
-from controllers.journal_pending import each
-from controllers.journal_values import unpack
+from controllers.journal.entries import Began, Stored, Title
+from controllers.journal.pending import each
+from controllers.journal.values import unpack
 from fleet.columns import OFF_LADDER, UNKNOWN, Ints
 from fleet.command import Command, Commands, Outcome, Outcomes
 from fleet.machine import Roster

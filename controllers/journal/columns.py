@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from controllers.journal_frames import PAYLOAD_BYTES_MOST
-from controllers.journal_values import Columns, Json, Unreadable
+from controllers.journal.frames import PAYLOAD_BYTES_MOST
+from controllers.journal.values import Columns, Json, Unreadable
 from fleet.columns import frozen
 from fleet.machine import ModeColumns
 from fleet.units import HOURS_PER_DAY, THS_PER_PHS, WATTS_PER_MW

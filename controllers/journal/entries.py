@@ -17,9 +17,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from controllers.journal_columns import Baseless, Unpacked, decode, encode
-from controllers.journal_frames import Damage, Frame, Kind, scan_file
-from controllers.journal_values import Columns, Json, Unreadable, pack, unpack
+from controllers.journal.columns import Baseless, Unpacked, decode, encode
+from controllers.journal.frames import Damage, Frame, Kind, scan_file
+from controllers.journal.values import Columns, Json, Unreadable, pack, unpack
 from fleet.columns import Ints, freeze_columns
 from fleet.command import Commands, Outcomes
 from fleet.machine import ModeColumns, Roster

@@ -2,8 +2,8 @@
 
 Choosing one point per machine under nested caps is a multiple-choice knapsack. Where no cap binds each machine takes
 its best point, which costs a few array operations. Elsewhere the steps of each machine's concave hull are taken in
-order of USD per watt, which is optimal when steps may be taken in part (`dispatch_relaxed`), and the little that whole
-points lose against that is then closed by a bounded search near that optimum (`dispatch_whole`). The same input gives
+order of USD per watt, which is optimal when steps may be taken in part (`relaxed`), and the little that whole
+points lose against that is then closed by a bounded search near that optimum (`whole`). The same input gives
 the same answer on every processor.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 from fleet.columns import UNKNOWN, Bools, Floats, Ints, freeze_columns
 from fleet.machine import Tree
 from fleet.units import WATTS_PER_MW
-from policies.dispatch_relaxed import ROUNDING, Caps, Ladders, relax
-from policies.dispatch_whole import QUICK, THOROUGH, USUAL, Effort, close, usual
+from policies.dispatch.relaxed import ROUNDING, Caps, Ladders, relax
+from policies.dispatch.whole import QUICK, THOROUGH, USUAL, Effort, close, usual
 
 __all__ = ["QUICK", "THOROUGH", "USUAL", "Dispatched", "Effort", "dispatch", "usual"]
 

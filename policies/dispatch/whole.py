@@ -1,7 +1,7 @@
 """From steps in part to whole points: the best choice near the relaxation's optimum, and how near it is proven to be.
 
 The relaxation's whole steps are a choice that meets every cap; what room they leave is filled with the moves up that
-earn most. Rounds of `dispatch_search`, each with wider limits, then look for a better one until the gap to the bound is
+earn most. Rounds of `search`, each with wider limits, then look for a better one until the gap to the bound is
 small, nothing better exists, or the effort is spent.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fleet.columns import UNKNOWN, Bools, Floats, Ints
-from policies.dispatch_relaxed import Relaxed
-from policies.dispatch_search import MERGE_WORK, Limits, Losses, Search
+from policies.dispatch.relaxed import Relaxed
+from policies.dispatch.search import MERGE_WORK, Limits, Losses, Search
 
 
 @dataclass(frozen=True, slots=True)

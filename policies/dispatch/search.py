@@ -16,7 +16,7 @@ from itertools import accumulate
 import numpy as np
 
 from fleet.columns import UNKNOWN, Bools, Floats, Ints
-from policies.dispatch_relaxed import Relaxed
+from policies.dispatch.relaxed import Relaxed
 
 MERGE_WORK = 300
 """What starting a merge costs, in partial choices weighed in that time (measured with numpy 2.4)."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fleet.columns import UNKNOWN, Bools, Floats, Ints
-from policies.dispatch_hull import Steps, hull_steps
+from policies.dispatch.hull import Steps, hull_steps
 
 ROUNDING = 1e-9
 """A cap is met when its sum exceeds it by no more than this share of it: rounding, a milliwatt in a megawatt."""

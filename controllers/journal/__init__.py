@@ -2,7 +2,7 @@
 
 A record is kept before its commands are sent, an order before it is acknowledged; what had to be durable is on disk when the
 call returns. Writing is one thread's work, in the order of asking, so that a slow disk holds up whoever has to wait for
-it and not the loop. `controllers/journal_*.py` are its parts: frames, columns, entries, writer, resuming.
+it and not the loop. The modules beside this one are its parts: frames, columns, entries, writer, resuming.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from controllers.journal_entries import Happened, Sent, Title
-from controllers.journal_resume import Last, last
-from controllers.journal_settings import JournalSettings
-from controllers.journal_writer import JournalError, JournalFull, JournalTaken, Writer
+from controllers.journal.entries import Happened, Sent, Title
+from controllers.journal.resume import Last, last
+from controllers.journal.settings import JournalSettings
+from controllers.journal.writer import JournalError, JournalFull, JournalTaken, Writer
 from controllers.state import JOURNAL
 from fleet.command import Commands, Outcomes
 from fleet.machine import Roster
