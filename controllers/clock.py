@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 _STEP_S = 2.0
 
@@ -21,15 +22,19 @@ def wall_s() -> float:
 class Clock:
     """UTC seconds, at `speed` seconds per real second from `start_s` on (the wall clock's own where it is None).
 
-    It runs with the event loop in which it was made (the host's monotonic time outside of one).
+    It runs with the event loop in which it was made (the host's monotonic time outside of one). `wall` is the host's own
+    clock, which may be stepped.
     """
 
-    def __init__(self, speed: float = 1.0, start_s: float | None = None) -> None:
+    def __init__(
+        self, speed: float = 1.0, start_s: float | None = None, *, wall: Callable[[], float] = time.time
+    ) -> None:
         if speed <= 0:
             raise ValueError(f"speed is {speed}, expected seconds per real second above 0")
         self.speed = speed
         self.simulated = start_s is not None or speed != 1.0
-        self._anchor_s = time.time() if start_s is None else start_s
+        self._wall = wall
+        self._anchor_s = wall() if start_s is None else start_s
         try:
             self._real_s = asyncio.get_running_loop().time
         except RuntimeError:
@@ -52,7 +57,7 @@ class Clock:
         """By how many seconds the wall clock has stepped since the last check, 0.0 if by none; the anchor follows it."""
         if self.simulated:
             return 0.0
-        step_s = time.time() - self.now()
+        step_s = self._wall() - self.now()
         if abs(step_s) < _STEP_S:
             return 0.0
         self._anchor_s += step_s

@@ -185,7 +185,7 @@ class Observer:
 
     async def look(self, row: int, depth: Depth) -> Answer:
         """One look at one machine, taken in; the caller holds its lock."""
-        began = time.perf_counter()
+        began, began_s = time.perf_counter(), self._clock.now()
         answer = await ask(self._drivers[row], depth)
         took_s = time.perf_counter() - began
         self.counts.seconds += took_s
@@ -193,7 +193,8 @@ class Observer:
         self.counts.count += 1
         outcome = "reading" if isinstance(answer, Reading) else answer.cause.name.lower()
         self.counts.looks[depth.name.lower(), outcome] += 1
-        at_s = self._clock.now()
+        # The values are of some moment of the exchange: its middle is the best guess, the more so the slower it was.
+        at_s = (began_s + self._clock.now()) / 2
         if isinstance(answer, Reading):
             if depth is Depth.FULL:
                 self._full_due_s[row] = at_s + self._full_s

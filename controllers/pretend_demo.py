@@ -31,6 +31,8 @@ from controllers.pretend_site import Day, real_day, site_tables
 from controllers.pretend_view import LiveView
 from controllers.terminal import err, print_json
 
+_SPEED_MOST = 1_000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The day, the seed, how long, and what to print."""
@@ -53,8 +55,8 @@ def main(args: argparse.Namespace) -> int:
 
     checked(args)
     try:
-        day = real_day(args.day)
         made = scenario(args.scenario, args.seed, args.net)
+        day = real_day(args.day)
     except LookupError as error:
         raise BadArgument(str(error.args[0])) from error
     logging.getLogger("hashwatt").setLevel(logging.CRITICAL)
@@ -77,13 +79,14 @@ def checked(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if not least <= value <= most:
             raise BadArgument(f"--{name} is {value}, expected {least} to {most}")
+    speed = args.hours * 3_600.0 / args.seconds
+    if speed > _SPEED_MOST:
+        raise BadArgument(f"{speed:g} simulated seconds per second, expected {_SPEED_MOST} at most: more --seconds")
 
 
 async def _run(args: argparse.Namespace, day: Day, made: Any, folder: Path) -> dict[str, Any]:
     """World, daemon, view and books side by side, until the day is over."""
     speed = args.hours * 3_600.0 / args.seconds
-    if speed > 1_000:
-        raise BadArgument(f"{speed:g} simulated seconds per second, expected 1,000 at most: more --seconds")
     roster = servable(made.roster)
     site = site_of(
         site_tables(roster, day, name=made.name, speed=speed, state="state", live=True, secrets=folder),

@@ -11,6 +11,7 @@ import asyncio
 import signal
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from controllers.clock import Clock, wall_s
 from controllers.exits import BadArgument, Exit
@@ -51,24 +52,21 @@ def main(args: argparse.Namespace) -> int:
         raise BadArgument(f"--seed is {args.seed}, expected 0 or more")
     if args.for_s is not None and not args.for_s > 0:
         raise BadArgument(f"--for is {args.for_s}, expected seconds above 0")
-    try:
-        day = real_day(args.day)
-    except LookupError as error:
-        raise BadArgument(f"{error}") from error
-    asyncio.run(_serve(args, day))
-    return Exit.OK
-
-
-async def _serve(args: argparse.Namespace, day: Day) -> None:
-    """The world, its site file, and the wait."""
-    import tomli_w
-
     from simulators.scenarios import scenario
 
     try:
         made = scenario(args.scenario, args.seed, args.net)
+        day = real_day(args.day)
     except LookupError as error:
-        raise BadArgument(f"{error.args[0]}") from error
+        raise BadArgument(str(error.args[0])) from error
+    asyncio.run(_serve(args, day, made))
+    return Exit.OK
+
+
+async def _serve(args: argparse.Namespace, day: Day, made: Any) -> None:
+    """The world, its site file, and the wait."""
+    import tomli_w
+
     roster = servable(made.roster)
     clock = Clock(args.speed, day.start_s)
     anchor_real_s = wall_s()

@@ -178,7 +178,8 @@ def site_tables(
             "silent_after_s": max(120.0, 6 * _lean_s(speed)),
             "back_off_s": max(30.0, real),
             "confirm_slack_s": max(30.0, 2 * real),
-            "share_check": {"most_gap_s": max(1_800.0, 4 * real)},
+            # A moment of the host's is minutes of a fast world's, and looks like shares that are late: so ask for more.
+            "share_check": {"most_gap_s": max(1_800.0, 4 * real), "shortfall": 0.06, "false_alarm": 1e-5},
         },
         "control": {"live": ["site"] if live else []},
         "polling": {"lean_s": _lean_s(speed), "full_s": max(300.0, 12 * _lean_s(speed)), "read_deadline_s": 3.0},

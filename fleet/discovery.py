@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from fleet.driver import DriverError, Garbled
 from fleet.links import Endpoint, ask_framed, ask_text
@@ -20,6 +20,7 @@ from fleet.links import Endpoint, ask_framed, ask_text
 AT_ONCE: Final = 256
 DEADLINE_S: Final = 2.0
 ADDRESSES_MOST: Final = 2**20
+_PAIR: Final = 2
 _API, _FRAMED = 4028, 4433
 _REPLY_BYTES_MOST: Final = 200_000
 
@@ -34,32 +35,35 @@ class Found:
     firmware: str | None
 
 
-def addresses(ranges: Iterable[str]) -> Iterator[str]:
+def addresses(ranges: Sequence[str]) -> Iterator[str]:
     """Every host of some ranges: "10.0.0.0/22", "10.0.0.5", "10.0.0.5-10.0.0.40".
 
     Raises:
         ValueError: not a range, or more than a million addresses.
     """
-    count = 0
-    for text in ranges:
-        for host in _hosts(text):
-            count += 1
-            if count > ADDRESSES_MOST:
-                raise ValueError(f"{text!r}: more than {ADDRESSES_MOST} addresses, expected fewer")
-            yield host
+    parts = [_part(text) for text in ranges]
+    if sum(last - first + 1 for first, last in parts) > ADDRESSES_MOST:
+        raise ValueError(f"{', '.join(ranges)}: more than {ADDRESSES_MOST} addresses, expected fewer")
+    for first, last in parts:
+        yield from (str(ipaddress.IPv4Address(number)) for number in range(first, last + 1))
 
 
-def _hosts(text: str) -> Iterator[str]:
+def _part(text: str) -> tuple[int, int]:
+    """The first and the last host of a range, as numbers."""
     try:
         if "-" in text:
-            first, last = (ipaddress.IPv4Address(part.strip()) for part in text.split("-", 1))
-            for network in ipaddress.summarize_address_range(first, last):
-                yield from map(str, network)
-        else:
-            whole = ipaddress.IPv4Network(text, strict=False)
-            yield from map(str, whole.hosts())
+            first, last = (int(ipaddress.IPv4Address(part.strip())) for part in text.split("-", 1))
+            return (first, last) if first <= last else _nothing(text)
+        whole = ipaddress.IPv4Network(text, strict=False)
+        first, last = int(whole.network_address), int(whole.broadcast_address)
+        # The network's own address and its broadcast are nobody's, where there are such.
+        return (first + 1, last - 1) if whole.num_addresses > _PAIR else (first, last)
     except ValueError:
-        raise ValueError(f"{text!r}: expected a subnet (10.0.0.0/22), an address, or first-last") from None
+        return _nothing(text)
+
+
+def _nothing(text: str) -> NoReturn:
+    raise ValueError(f"{text!r}: expected a subnet (10.0.0.0/22), an address, or first-last") from None
 
 
 async def scan(

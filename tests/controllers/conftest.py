@@ -48,7 +48,7 @@ class FakeDriver:
     takes_s: float = 1.0
     """Until a write shows in its readings."""
     read_s: float = 0.01
-    fails: DriverError | None = None
+    fails: Exception | None = None
     """Raised by every read."""
     refuses: DriverError | None = None
     """Raised by every write."""
@@ -61,12 +61,15 @@ class FakeDriver:
     chip_c: float = 60.0
     writes: list[str] = field(default_factory=list)
     reads: list[Depth] = field(default_factory=list)
+    read_at_s: list[float] = field(default_factory=list)
+    """When each began, on the loop's own time."""
     busy: int = 0
     most_busy: int = 0
 
     async def read(self, depth: Depth) -> Reading:
         """What it shows."""
         self.reads.append(depth)
+        self.read_at_s.append(asyncio.get_running_loop().time())
         async with _Turn(self):
             await asyncio.sleep(self.read_s)
         if self.fails is not None:
@@ -156,6 +159,8 @@ class Shell:
     lease: FakeLease
     loop: Loop
     events: list[tuple[str, str]]
+    wall_ahead_s: list[float]
+    """One number: how far the host's clock was stepped."""
 
     def price(self, usd_mwh: float) -> None:
         """A new power price; hashprice is $40/PH/day, so a 30 J/TH machine breaks even at $55.6/MWh."""
@@ -191,7 +196,10 @@ def build(
     judgment = judge(
         Judgment(roster, tariff=IndexTariff(), switching=Threshold(), live=np.full(count, live, dtype=np.bool_))
     )
-    clock, events = Clock(1.0, START_S), []
+    loop_time, ahead_s = asyncio.get_running_loop().time, [0.0]
+    began_s = loop_time()
+    clock = Clock(wall=lambda: START_S + loop_time() - began_s + ahead_s[0])
+    events: list[tuple[str, str]] = []
     drivers = [FakeDriver() for _ in range(count)]
     lease, journal = FakeLease(), FakeJournal()
     holder: list[Loop] = []
@@ -219,7 +227,7 @@ def build(
         say=say,
     )
     holder.append(loop)
-    return Shell(roster, drivers, clock, observer, actor, market, orders, journal, lease, loop, events)
+    return Shell(roster, drivers, clock, observer, actor, market, orders, journal, lease, loop, events, ahead_s)
 
 
 def on_virtual_time(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -269,3 +269,68 @@ def test_commands_are_journaled_durably_before_they_are_sent(virtual: Virtual, s
             assert durable == bool(record.decision.commands.live.any())
 
     virtual(work)
+
+
+def test_a_bug_in_one_driver_is_one_machines_silence(virtual: Virtual, shell: Any) -> None:
+    """One dialect's bug must not stop the first full look of the rest, or the daemon."""
+
+    async def work() -> None:
+        site = shell(2)
+        site.drivers[0].fails = KeyError("STATS")
+        site.price(300.0)
+        await site.run(700)
+        assert site.modes == ["normal", "sleep"]
+        assert "KeyError" in site.observer.latest.silences[0].detail
+
+    virtual(work)
+
+
+def test_a_bug_in_a_write_is_one_machines_lost_command(virtual: Virtual, shell: Any) -> None:
+    """A command that vanishes without an outcome leaves a machine pending for ever."""
+
+    async def work() -> None:
+        site = shell(1)
+        site.drivers[0].refuses = KeyError("STATS")
+        site.price(300.0)
+        await site.run(700)
+        assert outcomes(site)[0] == "LOST"
+        assert site.events[0][0] == "driver failed"
+
+    virtual(work)
+
+
+@pytest.mark.parametrize("step_s", [-7_200.0, 7_200.0])
+def test_a_stepped_clock_changes_the_time_and_nothing_else(virtual: Virtual, shell: Any, step_s: float) -> None:
+    """A clock set back by two hours must not stop the polls for two hours, nor one set forward make prices stale."""
+
+    async def work() -> None:
+        site = shell(2)
+        site.price(30.0)
+        asyncio.get_running_loop().call_later(105.0, site.wall_ahead_s.__setitem__, 0, step_s)
+        await site.run(205)
+        assert min(len(driver.reads) for driver in site.drivers) >= 19
+        assert max(len(driver.reads) for driver in site.drivers) <= 25
+        assert [kind for kind, _ in site.events] == ["clock stepped"]
+        assert not site.loop.last.decision.prices.missing
+        assert site.loop.outcomes.total() == 0
+        assert site.loop.last.snapshot.at_s > site.clock.now() - 11
+        site.price(300.0)
+        await site.run(700)
+        assert site.modes == ["sleep", "sleep"]
+
+    virtual(work)
+
+
+def test_looks_are_spread_over_the_period(virtual: Virtual, shell: Any) -> None:
+    """A thousand machines asked in the same millisecond, every ten seconds, is a burst that a network drops."""
+
+    async def work() -> None:
+        site = shell(10)
+        site.price(30.0)
+        await site.run(45)
+        seconds = {round(at_s) % 10 for driver in site.drivers for at_s in driver.read_at_s[2:]}
+        assert len(seconds) >= 9
+        gaps = [b - a for d in site.drivers for a, b in zip(d.read_at_s, d.read_at_s[1:], strict=False)]
+        assert max(gaps) < 10.5
+
+    virtual(work)
