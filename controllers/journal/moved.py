@@ -21,6 +21,7 @@ from fleet.command import Command, Commands, Outcome, Outcomes
 from fleet.machine import Roster
 from fleet.snapshot import Heard, Snapshot
 from fleet.view import Move, Tally, View
+from fleet.work.evidence import Evidence
 
 _MODES = ("mode", "standing", "wanted", "doubt")
 _NAMED_MOST = 10
@@ -100,6 +101,7 @@ def view_of(state: Stored | Began, moved: Moved, reasons: tuple[str, ...], said:
         )
     if "asleep_why" in changes:
         changes["asleep_why"] = _reasons(changes["asleep_why"], _reasons_of(state), reasons, said)
+    changes["evidence"] = _evidence(state, moved, fresh.evidence)
     head = state.head["value"]["view"]
     try:
         changes["moves"] = tuple(
@@ -110,6 +112,18 @@ def view_of(state: Stored | Began, moved: Moved, reasons: tuple[str, ...], said:
     except (KeyError, TypeError, ValueError) as error:
         said.append(f"view: {error}; its moves are left out")
     return replace(fresh, **changes)
+
+
+def _evidence(state: Stored | Began, moved: Moved, fresh: Evidence) -> Evidence:
+    """What was known of the machines' shares; those that are new to the journal begin with nothing."""
+    kept, changes = moved.was >= 0, {}
+    for field in fields(Evidence):
+        column, mine = state.columns.get(f"view.evidence.{field.name}"), np.array(getattr(fresh, field.name))
+        if column is None or column.shape != (len(moved.title.machines),) or column.dtype != mine.dtype:
+            return fresh  # another version's evidence: half of it would be worse than none
+        mine[kept] = column[moved.was[kept]]
+        changes[field.name] = mine
+    return Evidence(**changes)
 
 
 def _same_ladder(moved: Moved) -> NDArray[Any]:

@@ -262,3 +262,18 @@ def test_a_column_of_a_later_version_does_not_stop_the_resuming(
     deaf = Stored(stored.number, stored.title, {**stored.head, "value": value}, stored.columns)
     assert np.isnan(deaf.record().snapshot.heard.chip_c).all()
     assert np.array_equal(view.asleep_why, final.view.asleep_why)
+
+
+def test_what_the_shares_said_comes_back(day: ModuleType, records: list[Record], tmp_path: Path, same: Same) -> None:
+    """A restart that lets a cheat begin with a clean slate."""
+    n = len(records[-1].view)
+    evidence = replace(
+        records[-1].view.evidence,
+        shares=np.arange(n, dtype=np.float64),
+        expected=np.arange(n, dtype=np.float64) + 0.5,
+        verdict=np.full(n, 2, np.int16),
+    )
+    journaled(tmp_path, day, [with_view(records[-1], evidence=evidence)]).close()
+    now = known(tmp_path, day)
+    assert now.view is not None
+    assert same(now.view.evidence, evidence)
