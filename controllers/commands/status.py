@@ -52,6 +52,11 @@ def show(answer: dict[str, Any]) -> None:
         f"breaks even at {number(sums['break_even_usd_mwh'], 2)}"
     )
     console.print(f"hashprice  {number(sums['hashprice_usd_phs_day'], 2)} $/PH/day after the pool's fee")
+    since = datetime.fromtimestamp(sums["tally_since_s"], UTC)
+    console.print(
+        f"tally      {number(sums['earned_usd'], 2)} $ as the machines ran since {since:%Y-%m-%d %H:%M} UTC; "
+        f"{number(sums['decided_usd'], 2)} $ as was decided"
+    )
     if sums["missing"]:
         console.print(f"[bold]not known[/bold]  {', '.join(sums['missing'])}")
     if sums["held_back"]:
