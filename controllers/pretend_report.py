@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from controllers.pretend_books import Books
+from controllers.pretend_site import ZONE
 from controllers.terminal import number, out, table
 from policies.proof import Proof
 
@@ -97,7 +99,7 @@ def show_report(found: Mapping[str, Any]) -> None:
     console.print(table(title, ("", ""), rows, right=()))
     for verdict in found["caught"].values():
         proof = Proof.model_validate(verdict)
-        when = "" if proof.since_s is None else f" at {datetime.fromtimestamp(proof.since_s, UTC):%H:%M} UTC"
+        when = "" if proof.since_s is None else f" at {datetime.fromtimestamp(proof.since_s, ZoneInfo(ZONE)):%H:%M}"
         console.print(f"caught{when}: {proof.in_words()}", markup=False)
     for machine in set(found["cheats"]) - set(found["caught"]):
         console.print(
