@@ -215,7 +215,7 @@ class MqttPublisher:
     # ------------------------------------------------------------------------------------------------------ orders in
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
-        """To orders; what the broker kept is not asked for.
+        """To orders; what the broker kept is not asked for, and what it is to keep is marked.
 
         Raises:
             MqttError: the broker does not allow it.
@@ -223,7 +223,7 @@ class MqttPublisher:
         import aiomqtt
         from paho.mqtt.subscribeoptions import SubscribeOptions
 
-        options = SubscribeOptions(qos=_QOS, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+        options = SubscribeOptions(qos=_QOS, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
         granted = await client.subscribe(f"{self.base}/order", options=options)
         _heed_cancellation()
         codes = [getattr(code, "value", code) for code in granted]
@@ -240,18 +240,20 @@ class MqttPublisher:
     async def _take_orders(self, client: aiomqtt.Client) -> None:
         """One after another, each answered."""
         async for message in client.messages:
-            if message.retain:
-                self._say("order ignored", f"{self.base}/order: a retained message; send orders without retain")
-                continue
-            answer = await self._answer(bytes(message.payload or b""))
+            answer = await self._answer(bytes(message.payload or b""), retained=message.retain)
             topic, about = self._reply_to(message)
             await client.publish(topic, json.dumps(answer).encode(), qos=_QOS, properties=about)
             _heed_cancellation()
 
-    async def _answer(self, payload: bytes) -> dict[str, Any]:
+    async def _answer(self, payload: bytes, *, retained: bool) -> dict[str, Any]:
         """Take an order in; what came of it."""
         try:
-            return {"ok": True, "order": OrderState.of(await self._take_order(_asked(payload))).model_dump(mode="json")}
+            return {
+                "ok": True,
+                "order": OrderState.of(await self._take_order(_asked(payload, retained=retained))).model_dump(
+                    mode="json"
+                ),
+            }
         except (OrderError, TooManyOrders, OSError) as error:
             text = str(error.args[0]) if len(error.args) == 1 else str(error)
             self._say("order refused", f"mqtt: {text[:300]}")
@@ -279,12 +281,14 @@ def level(name: str) -> str:
     return name
 
 
-def _asked(payload: bytes) -> dict[str, Any]:
+def _asked(payload: bytes, *, retained: bool) -> dict[str, Any]:
     """An order's fields as they came, with who asked marked as somebody on the broker.
 
     Raises:
-        OrderError: it is no JSON object, or too large.
+        OrderError: it is no JSON object, too large, or one that the broker keeps and would repeat.
     """
+    if retained:
+        raise OrderError("the order was sent to be retained, expected one that the broker does not keep and repeat")
     if len(payload) > _ORDER_BYTES_MOST:
         raise OrderError(f"the order has {len(payload)} bytes, expected at most {_ORDER_BYTES_MOST}")
     try:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,15 +75,12 @@ class Program:
 
     command: list[str]
     log: Path
-    env: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, again where it was ended."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env={**os.environ, **self.env}, stdout=log, stderr=log, start_new_session=True
-            )
+            self.process = subprocess.Popen(self.command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """End it, and wait until it is gone."""
@@ -152,17 +149,16 @@ def make_site(directory: Path, net: int, *, scenario: str = "home", speed: float
     path = directory / "site.toml"
     simulate = ["simulate", "--scenario", scenario, "--net", str(net), "--speed", str(speed), "--dir", str(directory)]
     world = Program([*HASHWATT, *simulate, *(["--live"] if live else []), "--for", "110"], directory / "world.log")
-    world.env = {"PYTHONPATH": str(ROOT)}
     world.start()
     until(lambda: "serving" in world.said, f"the world serves: {world.said}")
-    daemon = Program([*HASHWATT, "run", "--site", str(path)], directory / "daemon.log", world.env)
+    daemon = Program([*HASHWATT, "run", "--site", str(path)], directory / "daemon.log")
     return Site(path, world, daemon)
 
 
 @pytest.fixture(scope="session")
 def net() -> int:
-    """The second number of this worker's machines: 127.NET.x.y."""
-    return 90 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    """The second number of this worker's machines, 127.NET.x.y; the next one is the worker's own too."""
+    return 90 + 2 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
 
 
 class Ear:

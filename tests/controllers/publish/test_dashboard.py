@@ -132,7 +132,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, net: int) -> Iterator[http
     (directory / "prometheus.yml").write_text(config)
     command = [prometheus, f"--config.file={directory}/prometheus.yml", f"--storage.tsdb.path={directory}/data"]
     watcher = Program([*command, f"--web.listen-address=127.0.0.1:{port}"], directory / "prometheus.log")
-    site = make_site(directory, net + 1 if net % 2 == 0 else net - 1, speed=120)
+    site = make_site(directory, net + 1, speed=120)
     try:
         site.add(metrics={"port": metrics}, caps_kw={"site": 10.0})
         site.daemon.start()

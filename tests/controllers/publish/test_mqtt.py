@@ -226,15 +226,17 @@ def test_a_retained_order_is_never_taken(broker: Broker, tmp_path: Path) -> None
 
     async def story() -> None:
         yard = Yard(broker.port, tmp_path)
-        await send(broker.port, b'{"kind":"curtail","for_s":600,"who":"scada"}', retain=True)
-        async with yard.running():
-            await send(broker.port, b'{"kind":"curtail","for_s":600,"who":"scada","id":"again"}', retain=True)
+        order = b'{"kind":"curtail","for_s":600,"who":"scada"}'
+        await send(broker.port, order, retain=True)
+        async with yard.running(), listening(broker.port, f"{BASE}/order/result") as ear:
             await send(broker.port, b'{"kind":"hold","for_s":600,"who":"scada","id":"plain"}')
-            await eventually(lambda: any(order.id == "plain" for order in yard.taken), "the plain one is taken")
-        taken = [order.id for order in yard.taken]
-        async with Yard(broker.port, tmp_path).running():
-            pass
-        assert taken in (["plain"], ["again", "plain"])
+            await eventually(lambda: ear.last.get(f"{BASE}/order/result"), "the plain one is answered")
+            ear.last.clear()
+            await send(broker.port, order, retain=True)
+            answer = await eventually(lambda: ear.last.get(f"{BASE}/order/result"), "answered")
+            assert not answer["ok"]
+            assert "retained" in answer["error"]
+        assert [order.id for order in yard.taken] == ["plain"]
 
     run(story())
 
