@@ -198,7 +198,7 @@ class Daemon:
         if file.metrics is not None:
             from controllers.publish.prometheus import MetricsServer
 
-            metrics = MetricsServer(file.metrics, self.site.judgment, self.internals)
+            metrics = MetricsServer(file.metrics, self.site.judgment, self.internals, self.events.say)
             loop.subscribe(metrics.show)
             parts.append(metrics.run())
         if file.mqtt is not None:

@@ -33,15 +33,24 @@ class MetricsServer:
     Args:
         settings: where to listen.
         judgment: the site's.
-        internals: the daemon's own counts, asked for at each scrape.
+        internals: the daemon's own counts, asked for when a record is rendered.
+        say: tells an event.
+        retry_s: how long it waits where it cannot listen.
     """
 
     def __init__(
-        self, settings: MetricsSettings, judgment: Judgment, internals: Callable[[], Mapping[str, Any]]
+        self,
+        settings: MetricsSettings,
+        judgment: Judgment,
+        internals: Callable[[], Mapping[str, Any]],
+        say: Callable[[str, str], None] = lambda _kind, _text: None,
+        *,
+        retry_s: float = 10.0,
     ) -> None:
         from prometheus_client import CollectorRegistry, Info, ProcessCollector
 
         self._settings, self._judgment, self._internals = settings, judgment, internals
+        self._say, self._retry_s = say, retry_s
         self._registry = CollectorRegistry()
         self._site = SiteFamilies()
         self._registry.register(self._site)
@@ -61,6 +70,19 @@ class MetricsServer:
         self._ticks.add(record.tick_s)
 
     async def run(self) -> None:
+        """Serve until cancelled; an address that cannot be listened on is told once, and tried again."""
+        told = ""
+        while True:
+            try:
+                await self._serve()
+            except OSError as error:
+                text = f"{self._settings.host}:{self._settings.port}: {error.strerror or error}"
+                if text != told:
+                    self._say("metrics not served", text)
+                told = text
+            await asyncio.sleep(self._retry_s)
+
+    async def _serve(self) -> None:
         """Serve until cancelled.
 
         Raises:

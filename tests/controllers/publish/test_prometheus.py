@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Mapping
@@ -257,6 +258,26 @@ def test_it_answers_over_http_and_says_when_there_is_nothing_yet() -> None:
             assert (await client.get("/else")).status_code == 404
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+def test_a_port_in_use_is_told_and_tried_again() -> None:
+    """Somebody else's program on the metrics' port must not stop the control of a site."""
+
+    async def story() -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port, said = other.getsockname()[1], list[str]()
+            settings = MetricsSettings(port=port)
+            shown = MetricsServer(settings, yard(), internals, lambda kind, _text: said.append(kind), retry_s=0.05)
+            task = asyncio.create_task(shown.run())
+            await eventually(lambda: said, "told")
+        await eventually(lambda: shown.port == port, "it listens once the port is free")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert said == ["metrics not served"]
 
     asyncio.run(story())
 
