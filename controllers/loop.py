@@ -81,8 +81,9 @@ class Loop:
     async def run(self) -> None:
         """Turn for ever."""
         while True:
-            await self.turn()
+            # Cleared before the turn: what comes in while it is under way is the next one's, at once.
             self._woken.clear()
+            await self.turn()
             try:
                 async with asyncio.timeout(self._tick_s / self._clock.speed):
                     await self._woken.wait()

@@ -136,9 +136,12 @@ class FakeJournal:
 
     records: list[tuple[Record, bool]] = field(default_factory=list)
     full: bool = False
+    takes_s: float = 0.0
+    """How slow the disk is."""
 
     async def append(self, record: Record, *, durable: bool) -> None:
         """Keep one."""
+        await asyncio.sleep(self.takes_s)
         if self.full:
             raise OSError(28, "No space left on device")
         self.records.append((record, durable))

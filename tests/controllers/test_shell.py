@@ -224,6 +224,30 @@ def test_an_order_is_judged_at_once(virtual: Virtual, shell: Any) -> None:
     virtual(work)
 
 
+def test_an_order_that_comes_in_the_middle_of_a_turn_is_the_next_turn(virtual: Virtual, shell: Any) -> None:
+    """A turn waits for the disk; what comes in meanwhile must not wait for the period after it."""
+
+    async def work() -> None:
+        site = shell(2, tick_s=300.0)
+        site.journal.takes_s = 20.0
+        site.price(30.0)
+
+        async def order() -> None:
+            await asyncio.sleep(650)
+            site.price(31.0)
+            await asyncio.sleep(5)
+            now_s = site.clock.now()
+            site.orders.put(Order("o", OrderKind.CURTAIL, "f0", "me", "test", now_s, now_s + 600))
+            await asyncio.sleep(60)
+            assert site.modes == ["sleep", "normal"]
+
+        task = asyncio.create_task(order())
+        await site.run(760)
+        await task
+
+    virtual(work)
+
+
 def test_an_emergency_waits_for_nothing(virtual: Virtual, shell: Any) -> None:
     """Neither the first full look nor any pace holds up an emergency."""
 
