@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """JOURNAL, --site, --json."""
     parser.add_argument("journal", type=Path, help="a journal's directory, or one file of it")
     parser.add_argument(
-        "--site", type=Path, help="judge by this site file (what would it have done?) and not by the journal's own settings"
+        "--site",
+        type=Path,
+        help="judge by this site file (what would it have done?) and not by the journal's own settings",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output (schema: docs/cli.md)")
 
