@@ -136,8 +136,13 @@ class Actor:
             except Refused as error:
                 raise _Ended(OutcomeKind.REFUSED, str(error)) from error
             except (Unreachable, Garbled) as error:
-                raise _Ended(OutcomeKind.LOST, str(error)) from error
-        self.accepted += 1
+                # Cut off in the middle of a write is when a configuration is half written.
+                lost = _Ended(OutcomeKind.LOST, str(error))
+                lost.__cause__ = error
+            else:
+                self.accepted += 1
+                return before
+        raise _Ended(lost.kind, "; ".join(filter(None, (lost.detail, await self._pools_after(row, before)))))
         return before
 
     async def _read_back(self, command: Command, before: tuple[Pool, ...]) -> tuple[OutcomeKind, str]:

@@ -15,7 +15,7 @@ from typing import Final
 from controllers.exits import BadArgument, Exit
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "demo": ("controllers.pretend_demo", "a simulated site on a real day of prices, in two minutes"),
+    "demo": ("controllers.pretend.demo", "a simulated site on a real day of prices, in two minutes"),
     "init": ("controllers.commands.init", "find machines, ask three questions, write a site file"),
     "check": ("controllers.commands.check", "validate a site file and ask every machine once"),
     "once": ("controllers.commands.once", "one look at the site, and what hashwatt would do (dry)"),
@@ -25,8 +25,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "explain": ("controllers.commands.explain", "why one machine does what it does, and what changes that"),
     "order": ("controllers.commands.order", "hold, cap, curtail or release: the site, a place, a machine"),
     "replay": ("controllers.commands.replay", "judge a journal's snapshots again and compare"),
-    "backtest": ("controllers.pretend_backtest", "years of prices through the same judgment"),
-    "simulate": ("controllers.pretend_simulate", "serve a simulated site for other programs"),
+    "backtest": ("controllers.pretend.backtest", "years of prices through the same judgment"),
+    "simulate": ("controllers.pretend.simulate", "serve a simulated site for other programs"),
     "bench": ("controllers.commands.bench", "this host's SHA-256d rate"),
 }
 """Command by name: its module, and what it is for."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
@@ -40,6 +40,7 @@ ConstraintSettings = Annotated[TooHot | Faulted | LongSilent, Field(discriminato
 """A constraint of the site file; a new one is a class in policies and a name here."""
 
 Place = Annotated[str, Field(pattern=r"^([^/\s][^/]*(/[^/\s][^/]*)*)?$", max_length=400)]
+Host = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.:_-]{0,252}$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 _SECRET_BYTES_MOST = 4_096
 
@@ -53,15 +54,18 @@ class CredentialsTable(Settings):
 
     username: str = ""
     password_file: Path | None = None
+    """A file whose first line is the password; relative to the site file."""
     password_env: str | None = None
+    """Or the environment variable that has it."""
 
-    def resolve(self) -> Credentials:
-        """The credentials, read now.
+    def resolve(self, directory: Path) -> Credentials:
+        """The credentials, read now; a relative `password_file` is sought in `directory`.
 
         Raises:
             SiteError: the file or the variable is not there.
         """
-        return Credentials(self.username, read_secret(self.password_file, self.password_env) or "")
+        file = None if self.password_file is None else directory / self.password_file.expanduser()
+        return Credentials(self.username, read_secret(file, self.password_env) or "")
 
 
 class ModeTable(Settings):
@@ -94,7 +98,7 @@ class MachineTable(Settings):
     """The catalogue's name of it (`hashwatt check` lists them), or that of a [[models]] table."""
     dialect: Name
     """luxos, antminer, whatsminer-v3, or a library for other makes: asic-rs, pyasic."""
-    host: str
+    host: Host
     """Its address."""
     place: Place = ""
     """Where it stands and what feeds it: "feeder-a/rack-3"."""
@@ -252,7 +256,12 @@ class Site:
         """
         name = self.file.machines[row].credentials
         table = self.file.credentials.get(name)
-        return Credentials() if table is None else table.resolve()
+        if table is None:
+            return Credentials()
+        try:
+            return table.resolve(self.path.parent)
+        except SiteError as error:
+            raise SiteError(f"{self.path}: credentials.{name}: {error}") from error
 
 
 def load_site(path: Path) -> Site:
@@ -280,7 +289,7 @@ def site_of(tables: Mapping[str, Any], path: Path) -> Site:
     try:
         file = SiteFile.model_validate(tables)
     except ValidationError as error:
-        raise SiteError("\n".join(_fault(path, fault) for fault in error.errors())) from error
+        raise SiteError("\n".join(_fault(path, tables, fault) for fault in error.errors())) from error
     faults: list[str] = []
     machines = [m for m in (_machine(file, i, path, faults) for i in range(len(file.machines))) if m is not None]
     roster = _roster(file, machines, path, faults) if not faults else None
@@ -310,11 +319,17 @@ def read_secret(file: Path | None, env: str | None) -> str | None:
     return None
 
 
-def _fault(path: Path, fault: Mapping[str, Any]) -> str:
+def _fault(path: Path, tables: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
     """One of pydantic's faults in our words: file, path, value, what was expected."""
-    where = ""
+    where, table = "", cast("Any", tables)
     for part in fault["loc"]:
+        if isinstance(table, Mapping) and part == table.get("kind") and part not in table:
+            continue  # pydantic's name of the kind of table it is, which is no key of the file
         where += f"[{part}]" if isinstance(part, int) else f".{part}"
+        try:
+            table = table[part]
+        except (LookupError, TypeError):
+            table = None
     value = fault.get("input")
     if fault["type"] == "extra_forbidden":
         return f"{path}: {where[1:]}: unknown key, expected one that the documentation names"

@@ -203,9 +203,7 @@ class Observer:
         if self.latest.put(row, answer, at_s):
             self._changed(row, answer)
         self._seen(row, answer)
-        if isinstance(answer, Reading) and (
-            answer.state is State.FAULTED or self._hot(answer)
-        ):
+        if isinstance(answer, Reading) and (answer.state is State.FAULTED or self._hot(answer)):
             self._alarm()
         return answer
 

@@ -22,9 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; 2 for a bad site file, 4 when another holds the site's lease."""
     site = load_site(args.site)
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(message)s", level=logging.DEBUG if args.verbose else logging.INFO
-    )
+    level = logging.DEBUG if args.verbose else logging.INFO
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=level)
+    # Ours by name too: pyasic, imported with the first machine that needs it, sets the root's level to WARNING.
+    logging.getLogger("hashwatt").setLevel(level)
     # The libraries' own chatter may hold addresses and headers; ours is what an operator reads.
     for library in ("httpx", "httpcore", "aiomqtt", "asyncio", "mqtt"):
         logging.getLogger(library).setLevel(logging.WARNING)

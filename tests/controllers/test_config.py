@@ -51,9 +51,9 @@ def test_a_good_file_resolves() -> None:
     ("change", "told"),
     [
         (("tariff", "tarif = 1\ntariff"), "tarif: unknown key"),
-        (("usd_mwh = 62", "usd_mwh = 62, colour = 1"), "tariff.fixed.colour: unknown key"),
-        (("usd_mwh = 62", "usd_mwh = 1e9"), "tariff.fixed.usd_mwh: is 1000000000.0, expected less than or equal to 20000"),
-        (("usd_mwh = 62", "usd_mwh = nan"), "tariff.fixed.usd_mwh: is nan"),
+        (("usd_mwh = 62", "usd_mwh = 62, colour = 1"), "site.toml: tariff.colour: unknown key"),
+        (("usd_mwh = 62", "usd_mwh = 1e9"), "site.toml: tariff.usd_mwh: is 1000000000.0, expected less than or equal to 20000"),
+        (("usd_mwh = 62", "usd_mwh = nan"), "site.toml: tariff.usd_mwh: is nan"),
         (('kind = "fixed"', 'kind = "free"'), "tariff"),
         (("site = 9", "site = -9"), "caps_kw.site: is -9"),
         (('host = "127.0.0.12"', 'host = "127.0.0.11"'), "address 127.0.0.11"),
@@ -66,6 +66,9 @@ def test_a_good_file_resolves() -> None:
         (('place = "feeder-a/rack-2"', 'place = "feeder-a/rack-2"\ncredentials = "x"'), "credentials is 'x'"),
         (('name = "garage"', 'name = "gar age"'), "name: is 'gar age'"),
         (('host = "127.0.0.12"', ""), "machines[1].host: missing"),
+        (('host = "127.0.0.12"', 'host = "127.0.0.12 "'), "machines[1].host: is '127.0.0.12 '"),
+        (('host = "127.0.0.12"', 'host = "http://127.0.0.12"'), "machines[1].host: is 'http://127.0.0.12'"),
+        (('kind = "mempool", url', 'kind = "mempool", address'), "site.toml: feeds[0].url: missing"),
         (
             (
                 'kind = "mempool", url = "http://127.0.0.1:8999/api"',
@@ -133,3 +136,12 @@ def test_the_settings_that_a_journal_keeps_hold_no_secret(tmp_path: Path) -> Non
     assert found.credentials(0).password == "hush"
     assert "hush" not in found.settings_json()
     assert "hush" not in repr(found.credentials(0))
+
+
+def test_a_password_file_stands_beside_its_site_file(tmp_path: Path) -> None:
+    """A service starts in another directory than the person who tried the file out; the password must be found from both."""
+    (tmp_path / "p").write_text("hush\n")
+    text = GOOD + '\n[credentials.default]\nusername = "root"\npassword_file = "p"\n'
+    assert site(text, tmp_path / "site.toml").credentials(0).password == "hush"
+    with pytest.raises(SiteError, match=r"elsewhere/site\.toml: credentials\.default: secret file elsewhere/p: cannot be read"):
+        site(text, Path("elsewhere/site.toml")).credentials(0)

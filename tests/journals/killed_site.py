@@ -14,8 +14,8 @@ from pathlib import Path
 import tomli_w
 
 from controllers.clock import Clock, wall_s
-from controllers.pretend_simulate import servable
-from controllers.pretend_site import real_day, site_tables
+from controllers.pretend.simulate import servable
+from controllers.pretend.site import real_day, site_tables
 from fleet.catalogue import ANTMINER, LUXOS, WHATSMINER
 from simulators.scenarios.scenario import Block, Scenario, site
 

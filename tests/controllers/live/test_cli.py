@@ -97,7 +97,7 @@ BAD = [
     (["check", "--site", "{tmp}/none.toml"], "none.toml: cannot be read", 2),
     (["check", "--site", "{tmp}"], "cannot be read", 2),
     (["run", "--site", "{tmp}/half.toml"], "half.toml: not TOML", 2),
-    (["run", "--site", "{tmp}/negative.toml"], "negative.toml: tariff.fixed.usd_mwh: is -1000000.0, expected", 2),
+    (["run", "--site", "{tmp}/negative.toml"], "negative.toml: tariff.usd_mwh: is -1000000.0, expected", 2),
     (["once", "--site", "{tmp}/twice.toml"], "twice.toml: machine 'm1': id m1 is that of machine 'm1' too", 2),
     (["status", "--site", "{tmp}/unknown.toml"], "unknown.toml: colour: unknown key", 2),
     (["run", "--site", "{tmp}/secret.toml"], "no-such-file: cannot be read", 2),

@@ -11,8 +11,8 @@ from datetime import date
 import numpy as np
 import pytest
 
-from controllers.pretend_books import Books
-from controllers.pretend_site import Day, real_day
+from controllers.pretend.books import Books
+from controllers.pretend.site import Day, real_day
 from fleet.series import Series
 
 HASHWATT = (sys.executable, "-P", "-c", "import sys; from controllers.cli import main; sys.exit(main())")

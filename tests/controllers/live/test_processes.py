@@ -167,6 +167,7 @@ def test_a_full_disk_stops_money_and_not_an_emergency(real: Real) -> None:
         with suppress(AssertionError):
             await site.until(dear, "the price is known", within_s=3)
         # What is left may hold some small things still: orders are taken until it is used up, and not one more.
+        refused: dict[str, Any] = {"ok": True}
         for _ in range(200):
             refused = await site.ask("order", order={"kind": "hold", "for_s": 60, "who": "test"})
             if not refused["ok"]:

@@ -1,7 +1,6 @@
 """The site file of a pretend world: what `demo` runs and what `simulate` hands to other programs.
 
-The only modules that import simulators are those named `pretend…`, and only when such a command is given. The site that is
-made here is an ordinary one: the daemon cannot tell, and nothing in it knows of the world's truth.
+The site that is made here is an ordinary one: the daemon cannot tell, and nothing in it knows of the world's truth.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fleet.coin import CoinDays, Epochs, parse_coin_days, parse_epochs
-from fleet.machine import Roster
+from fleet.machine import Machine, Roster
 from fleet.network import subsidy_btc
 from fleet.series import Series, decoded, parse_series
 from policies.economics import hashprice_usd_phs_day
@@ -114,25 +113,11 @@ def site_tables(
 
     Waiting times that answer a machine's network are stretched with the speed: they are real seconds there.
     """
-    real = speed  # one real second, in the site's seconds
     return {
         "name": name,
         "state": state,
-        "tick_s": max(10.0, min(60.0 if speed > 60 else 10.0, 3_600.0)),
-        "machines": [
-            {
-                "id": machine.id,
-                "model": machine.model,
-                "dialect": machine.dialect,
-                "host": machine.host,
-                "place": "/".join(machine.place),
-                "ports": dict(machine.ports),
-                "credentials": machine.dialect if machine.dialect in _PASSWORDS else "default",
-                "wear_usd": machine.wear_usd,
-                "confirm_s": max(machine.confirm_s, 5 * real),
-            }
-            for machine in roster.machines
-        ],
+        "tick_s": 60.0 if speed > 60 else 10.0,
+        "machines": [_machine(machine, speed) for machine in roster.machines],
         "caps_kw": {
             (place or "site"): float(cap_w) / 1e3
             for place, cap_w in zip(roster.tree.names, roster.tree.cap_w, strict=True)
@@ -140,32 +125,7 @@ def site_tables(
         },
         "credentials": _credentials(secrets),
         "tariff": {"kind": "index", "adder_usd_mwh": 0.0},
-        "feeds": [
-            {
-                "kind": "csv",
-                "quantity": "power_usd_mwh",
-                "unit": "USD/MWh",
-                "file": str(data_file(POWER_FILE)),
-                "lag_s": lag_s,
-                "period_s": 60,
-            },
-            *(
-                {
-                    "kind": "fixed",
-                    "quantity": quantity,
-                    "unit": unit,
-                    "value": value,
-                    "period_s": 600,
-                    "max_age_s": 86_400,
-                }
-                for quantity, unit, value in (
-                    ("coin_usd", "USD", day.coin_usd),
-                    ("difficulty", "1", day.difficulty),
-                    ("height", "1", float(day.height)),
-                    ("fees_btc_block", "BTC/block", day.fees_btc_block),
-                )
-            ),
-        ],
+        "feeds": _feeds(day, lag_s),
         "economics": {"coin_max_age_s": 86_400, "power_max_age_s": 1_800},
         "pace": {
             "min_up_s": 600,
@@ -174,13 +134,7 @@ def site_tables(
             "starts_per_feeder": 5,
             "starts_window_s": 60,
         },
-        "beliefs": {
-            "silent_after_s": max(120.0, 6 * _lean_s(speed)),
-            "back_off_s": max(30.0, real),
-            "confirm_slack_s": max(30.0, 2 * real),
-            # A moment of the host's is minutes of a fast world's, and looks like shares that are late: so ask for more.
-            "share_check": {"most_gap_s": max(1_800.0, 4 * real), "shortfall": 0.06, "false_alarm": 1e-5},
-        },
+        "beliefs": _beliefs(speed),
         "control": {"live": ["site"] if live else []},
         "polling": {"lean_s": _lean_s(speed), "full_s": max(300.0, 12 * _lean_s(speed)), "read_deadline_s": 3.0},
         "clock": {
@@ -188,6 +142,52 @@ def site_tables(
             "start_s": day.start_s if start_s is None else start_s,
             **({} if anchor_real_s is None else {"anchor_real_s": anchor_real_s}),
         },
+    }
+
+
+def _machine(machine: Machine, speed: float) -> dict[str, Any]:
+    """One machine's table; its firmware's time to confirm is at least five real seconds."""
+    return {
+        "id": machine.id,
+        "model": machine.model,
+        "dialect": machine.dialect,
+        "host": machine.host,
+        "place": "/".join(machine.place),
+        "ports": dict(machine.ports),
+        "credentials": machine.dialect if machine.dialect in _PASSWORDS else "default",
+        "wear_usd": machine.wear_usd,
+        "confirm_s": max(machine.confirm_s, 5 * speed),
+    }
+
+
+def _feeds(day: Day, lag_s: float) -> list[dict[str, Any]]:
+    """The day's prices of power from the file, and its network as fixed values."""
+    power = {
+        "kind": "csv",
+        "quantity": "power_usd_mwh",
+        "unit": "USD/MWh",
+        "file": str(data_file(POWER_FILE)),
+        "lag_s": lag_s,
+        "period_s": 60,
+    }
+    network = (
+        ("coin_usd", "USD", day.coin_usd),
+        ("difficulty", "1", day.difficulty),
+        ("height", "1", float(day.height)),
+        ("fees_btc_block", "BTC/block", day.fees_btc_block),
+    )
+    fixed = {"kind": "fixed", "period_s": 600, "max_age_s": 86_400}
+    return [power, *({**fixed, "quantity": name, "unit": unit, "value": value} for name, unit, value in network)]
+
+
+def _beliefs(speed: float) -> dict[str, Any]:
+    """Waiting times that answer the network are real seconds: they stretch with the speed."""
+    return {
+        "silent_after_s": max(120.0, 6 * _lean_s(speed)),
+        "back_off_s": max(30.0, speed),
+        "confirm_slack_s": max(30.0, 2 * speed),
+        # A moment of the host's is minutes of a fast world's, and looks like shares that are late: so ask for more.
+        "share_check": {"most_gap_s": max(1_800.0, 4 * speed), "shortfall": 0.06, "false_alarm": 1e-5},
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from controllers.pretend_site import Day
+from controllers.pretend.site import Day
 from fleet.columns import Floats
 from fleet.units import SECONDS_PER_DAY
 

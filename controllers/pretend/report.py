@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from controllers.pretend_books import Books
-from controllers.pretend_site import ZONE
+from controllers.pretend.books import Books
+from controllers.pretend.site import ZONE
 from controllers.terminal import number, out, table
 from policies.proof import Proof
 

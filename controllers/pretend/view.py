@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from controllers.pretend_site import ZONE, Day
+from controllers.pretend.site import ZONE, Day
 from controllers.terminal import err, number
 from policies.site_sums import STATES, machine_columns, site_sums
 

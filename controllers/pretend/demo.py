@@ -24,11 +24,11 @@ from controllers.clock import Clock
 from controllers.config import site_of
 from controllers.daemon import Daemon
 from controllers.exits import BadArgument, Exit
-from controllers.pretend_books import Books
-from controllers.pretend_report import report, show_report
-from controllers.pretend_simulate import servable
-from controllers.pretend_site import Day, real_day, site_tables
-from controllers.pretend_view import LiveView
+from controllers.pretend.books import Books
+from controllers.pretend.report import report, show_report
+from controllers.pretend.simulate import servable
+from controllers.pretend.site import Day, real_day, site_tables
+from controllers.pretend.view import LiveView
 from controllers.terminal import err, print_json
 
 _SPEED_MOST = 1_000

@@ -15,7 +15,7 @@ from typing import Any
 
 from controllers.clock import Clock, wall_s
 from controllers.exits import BadArgument, Exit
-from controllers.pretend_site import Day, real_day, site_tables
+from controllers.pretend.site import Day, real_day, site_tables
 from controllers.terminal import err
 from fleet.machine import Roster
 
