@@ -15,7 +15,7 @@ from typing import Protocol
 from controllers.clock import Clock
 from controllers.observe import Observer
 from fleet.command import Command, Outcome, OutcomeKind, Urgency
-from fleet.driver import Driver, Garbled, Refused, Unreachable
+from fleet.driver import Driver, Garbled, Refused, Unreachable, Unsupported
 from fleet.machine import SLEEP_NAME, Roster
 from fleet.reading import Depth, Pool, Reading, State
 
@@ -101,12 +101,7 @@ class Actor:
     async def _carry_out(self, command: Command) -> None:
         places = self._urgent_places if command.urgency is Urgency.URGENT else self._places
         try:
-            async with places:
-                before = await self._write(command)
-            # Waiting for a slow machine's confirmation takes nobody's place.
-            kind, detail = await self._read_back(command, before)
-        except _Ended as ended:
-            kind, detail = ended.kind, ended.detail
+            kind, detail = await self._tried(command, places)
         except Exception as error:  # noqa: BLE001 - a bug in one driver is one machine's outcome
             kind, detail = OutcomeKind.LOST, f"the driver failed: {type(error).__name__}: {error}"
             self._say("driver failed", f"machine {self._roster.machines[command.machine].id}: {detail}")
@@ -115,6 +110,17 @@ class Actor:
             if writing is not None and writing.command is command:
                 del self._writing[command.machine]
         self._outcomes.append(Outcome(command.machine, command.mode, kind, self._clock.now(), detail))
+
+    async def _tried(self, command: Command, places: asyncio.Semaphore) -> tuple[OutcomeKind, str]:
+        """Write, read back, and compare the pools: also after a write that failed on its way, which may have lost them."""
+        try:
+            async with places:
+                before = await self._write(command)
+        except _Ended as ended:
+            after = "" if ended.before is None else await self._pools_after(command.machine, ended.before)
+            return ended.kind, "; ".join(filter(None, (ended.detail, after)))
+        # Waiting for a slow machine's confirmation takes nobody's place.
+        return await self._read_back(command, before)
 
     async def _write(self, command: Command) -> tuple[Pool, ...]:
         """Read the pools, check the lease, write. Returns the pools as they were."""
@@ -133,16 +139,13 @@ class Actor:
                 raise _Ended(OutcomeKind.WITHHELD, "the site's lease is not ours")
             try:
                 await driver.set_mode(mode)
-            except Refused as error:
+            except Unsupported as error:
                 raise _Ended(OutcomeKind.REFUSED, str(error)) from error
+            except Refused as error:
+                raise _Ended(OutcomeKind.REFUSED, str(error), before) from error
             except (Unreachable, Garbled) as error:
-                # Cut off in the middle of a write is when a configuration is half written.
-                lost = _Ended(OutcomeKind.LOST, str(error))
-                lost.__cause__ = error
-            else:
-                self.accepted += 1
-                return before
-        raise _Ended(lost.kind, "; ".join(filter(None, (lost.detail, await self._pools_after(row, before)))))
+                raise _Ended(OutcomeKind.LOST, str(error), before) from error
+        self.accepted += 1
         return before
 
     async def _read_back(self, command: Command, before: tuple[Pool, ...]) -> tuple[OutcomeKind, str]:
@@ -185,11 +188,11 @@ def contradicts(reading: Reading) -> bool:
 
 
 class _Ended(Exception):
-    """A command that ended before it was accepted."""
+    """A command that ended before it was accepted; `before`: the pools as they were, if anything was sent."""
 
-    def __init__(self, kind: OutcomeKind, detail: str) -> None:
+    def __init__(self, kind: OutcomeKind, detail: str, before: tuple[Pool, ...] | None = None) -> None:
         super().__init__(detail)
-        self.kind, self.detail = kind, detail
+        self.kind, self.detail, self.before = kind, detail, before
 
 
 def _listed(pools: tuple[Pool, ...]) -> str:

@@ -90,11 +90,11 @@ class FakeDriver:
         """Take a mode, in its own time."""
         async with _Turn(self):
             await asyncio.sleep(self.read_s)
+        if self.wipes_pools:
+            self.pools = ()
         if self.refuses is not None:
             raise self.refuses
         self.writes.append(mode.name)
-        if self.wipes_pools:
-            self.pools = ()
         if not self.lies:
             asyncio.get_running_loop().call_later(self.takes_s, self._take, mode.name)
 

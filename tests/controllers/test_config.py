@@ -143,5 +143,7 @@ def test_a_password_file_stands_beside_its_site_file(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("hush\n")
     text = GOOD + '\n[credentials.default]\nusername = "root"\npassword_file = "p"\n'
     assert site(text, tmp_path / "site.toml").credentials(0).password == "hush"
-    with pytest.raises(SiteError, match=r"elsewhere/site\.toml: credentials\.default: secret file elsewhere/p: cannot be read"):
+    with pytest.raises(
+        SiteError, match=r"elsewhere/site\.toml: credentials\.default: secret file elsewhere/p: cannot be read"
+    ):
         site(text, Path("elsewhere/site.toml")).credentials(0)

@@ -124,12 +124,13 @@ def test_a_failing_machine_is_left_alone_for_longer_and_longer(virtual: Virtual,
     virtual(work)
 
 
-def test_a_pool_that_changes_under_a_write_is_told(virtual: Virtual, shell: Any) -> None:
-    """A write that lost the pools must never pass as done and no more."""
+@pytest.mark.parametrize("fails", [None, Refused("no"), Unreachable("cut off"), Garbled("noise")])
+def test_a_pool_that_changes_under_a_write_is_told(virtual: Virtual, shell: Any, fails: Exception | None) -> None:
+    """A write that lost the pools must never pass as done and no more, least of all one that was cut off in its middle."""
 
     async def work() -> None:
         site = shell(1)
-        site.drivers[0].wipes_pools = True
+        site.drivers[0].wipes_pools, site.drivers[0].refuses = True, fails
         site.price(300.0)
         await site.run(700)
         assert [kind for kind, _ in site.events] == ["pools changed"]
