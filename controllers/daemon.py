@@ -346,7 +346,7 @@ class Daemon:
         return {
             "site": self.site.file.name,
             "sums": site_sums(self.site.judgment, record).model_dump(mode="json"),
-            "orders": [_order_json(order) for order in record.snapshot.orders],
+            "orders": [_order_json(order) for order in self.site.judgment.in_force(record.snapshot)],
             "feeds": [
                 {"source": s.source, "ok": s.ok, "last_ok_s": s.last_ok_s, "error": s.error}
                 for s in (feed.state for feed in self.feeds)

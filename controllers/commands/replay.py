@@ -26,6 +26,9 @@ def main(args: argparse.Namespace) -> int:
     """Replay and report; 1 when a tick comes out differently or none could be judged, 2 for bad input."""
     if not args.journal.exists():
         raise SiteError(f"{args.journal}: not there, expected a journal's directory or one file of it")
+    if args.journal.is_dir() and not any(args.journal.glob("*.hwj")):
+        inside = f"; its journal is {args.journal / 'journal'}" if any(args.journal.glob("journal/*.hwj")) else ""
+        raise SiteError(f"{args.journal}: has no file of a journal (*.hwj){inside}")
     site = _recorded(args.journal) if args.site is None else load_site(args.site)
     report = replay(args.journal, site.judgment)
     sys.stdout.write((report.in_json() if args.json else report.in_words()) + "\n")

@@ -128,6 +128,7 @@ BAD = [
     (["demo", "--seconds", "20"], "expected 1000 at most: more --seconds", 2),
     (["demo", "--scenario", "moon"], "no scenario 'moon'", 2),
     (["guard", "--site", "{tmp}/none.toml"], "none.toml: cannot be read", 2),
+    (["replay", "{tmp}"], "has no file of a journal (*.hwj)", 2),
     (["fly"], "invalid choice: 'fly'", 2),
 ]
 
@@ -176,6 +177,10 @@ def test_json_is_what_the_documentation_says(real: Real) -> None:
         code, output, _ = await asked("order", "cap", "a", "--cap-kw", "2", "--for", "90s", "--json", *where)
         order = json.loads(output)["order"]
         assert (code, order["cap_w"], order["until_s"] - order["given_s"]) == (0, 2_000.0, 90.0)
+        await asked("order", "release", "a", *where)
+        await site.ticks(1)
+        _, output, _ = await asked("status", "--json", *where)
+        assert [(held["kind"], held["scope"]) for held in json.loads(output)["orders"]] == [("hold", "b")]
         code, output, _ = await asked("check", "--json", *where)
         checked = json.loads(output)
         assert (code, checked["faults"], [row["answered"] for row in checked["machines"]]) == (0, [], [True, True])
