@@ -336,8 +336,15 @@ def _fault(path: Path, tables: Mapping[str, Any], fault: Mapping[str, Any]) -> s
     if fault["type"] == "missing":
         return f"{path}: {where[1:]}: missing"
     secret = re.search(r"password$|token$|secret$", where)
-    said = "" if isinstance(value, Mapping | list | tuple) or secret else f" is {value!r},"
+    said = "" if isinstance(value, Mapping | list | tuple) or secret else f" is {_shown(value)},"
     return f"{path}: {where[1:]}:{said} {_expected(str(fault['msg']))}"
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands in the file; an address without its user, password and query, which may be secrets."""
+    if "://" not in str(value):
+        return repr(value)
+    return re.sub(r"\?.*", "?…'", re.sub(r"://[^/\s]*@", "://…@", repr(value)))
 
 
 def _expected(message: str) -> str:

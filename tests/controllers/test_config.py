@@ -147,3 +147,14 @@ def test_a_password_file_stands_beside_its_site_file(tmp_path: Path) -> None:
         SiteError, match=r"elsewhere/site\.toml: credentials\.default: secret file elsewhere/p: cannot be read"
     ):
         site(text, Path("elsewhere/site.toml")).credentials(0)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:hush@127.0.0.1/x?key=hush", "gopher://hush@127.0.0.1/x", "ftp://127.0.0.1/?k=hush"]
+)
+def test_a_refused_address_does_not_tell_its_secret(url: str) -> None:
+    """What a command says ends in logs and tickets."""
+    text = GOOD.replace("http://127.0.0.1:8999/api", url)
+    with pytest.raises(SiteError, match=r"feeds\[0\]\.url: is '[a-z]+://") as caught:
+        site(text)
+    assert "hush" not in str(caught.value)
