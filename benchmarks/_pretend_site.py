@@ -49,6 +49,11 @@ def site(dialect: str, machines: int) -> list[Machine]:
     ]
 
 
+def two_cores() -> bool:
+    """Whether client and world can have a core each. The parent itself stays unpinned: a child inherits its cores."""
+    return len(os.sched_getaffinity(0)) >= 2
+
+
 def pin(core: int) -> bool:
     """Keep this process to one core; whether there are two to choose from."""
     cores = sorted(os.sched_getaffinity(0))

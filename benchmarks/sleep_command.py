@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import uvloop
 
-from benchmarks._pretend_site import CREDENTIALS, pin, served
+from benchmarks._pretend_site import CREDENTIALS, served, two_cores
 from benchmarks._turns import Clients, One, Rate, Ready, each, play, taken
 from benchmarks.lean_read import line, missed
 from fleet.driver import Driver
@@ -195,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.play:
         return play(CLIENTS, options.play, options.dialect, options.machines)
-    apart = pin(0)
+    apart = two_cores()
     kept = dict.fromkeys(CLIENTS, options.machines)
     with served("antminer", options.machines) as site:
         before = asyncio.run(pools_of(site))

@@ -56,7 +56,12 @@ def celsius(value: Any) -> float | None:
 
 def hottest(values: Iterable[Any]) -> float | None:
     """The highest plausible temperature; None when there is none."""
-    return max((found for value in values if (found := celsius(value)) is not None), default=None)
+    highest: float | None = None
+    for value in values:  # a plain loop: the costliest line of a lean look
+        found = number(value, -50.0, 200.0)
+        if found and (highest is None or found > highest):
+            highest = found
+    return highest
 
 
 def seconds(value: Any) -> float | None:
