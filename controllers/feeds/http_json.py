@@ -98,16 +98,20 @@ def found_in(document: Any, table: HttpTable, now_s: float) -> Signal:
         FeedFault: nothing there, no number, not plausible, or too old.
     """
     where = shown(table.url)
-    value = table.converted(as_number(_searched(document, table.value, where), f"{where}: {table.value}"))
+    value = table.converted(as_number(searched(document, table.value, where), f"{where}: {table.value}"))
     since_s = now_s
     if table.at is not None:
-        since_s = as_time(_searched(document, table.at, where), f"{where}: {table.at}")
+        since_s = as_time(searched(document, table.at, where), f"{where}: {table.at}")
         not_too_old(f"{where}: the value", since_s, now_s, table.max_age_s)
     return Signal(value, min(since_s, now_s), now_s, table.source, max_age_s=table.max_age_s)
 
 
-def _searched(document: Any, expression: str, where: str) -> Any:
-    """What an expression finds."""
+def searched(document: Any, expression: str, where: str) -> Any:
+    """What an expression finds in a document that came from `where`.
+
+    Raises:
+        FeedFault: nothing, or it fails on what came.
+    """
     import jmespath
     from jmespath.exceptions import JMESPathError
 
