@@ -41,6 +41,8 @@ class Flaw(IntEnum):
     """No worker was authorized on this connection."""
     REFUSED = 10
     """We found nothing wrong with it, and the pool refused it all the same (it is credited, and counted here too)."""
+    CROWDED = 11
+    """More shares came for its job than are remembered: it might be a duplicate, and nobody could tell."""
 
 
 @dataclass(frozen=True, eq=False)

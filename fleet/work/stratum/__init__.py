@@ -3,3 +3,90 @@
 What may live here: the codec of lines, the jobs that a pool gave, and the judgment of a share against its job. No
 socket, no clock: whoever has a connection hands over bytes and times.
 """
+
+from __future__ import annotations
+
+from fleet.work.stratum.jobs import Job, JobBook, Limits
+from fleet.work.stratum.lines import Lines, TooLong
+from fleet.work.stratum.messages import (
+    Authorize,
+    Configure,
+    Error,
+    ExtranonceSubscribe,
+    GetVersion,
+    Id,
+    Malformed,
+    MultiVersion,
+    Notify,
+    Other,
+    Ping,
+    PoolMessage,
+    Reconnect,
+    Request,
+    Response,
+    SetDifficulty,
+    SetExtranonce,
+    SetGoal,
+    SetVersionMask,
+    ShowMessage,
+    Submit,
+    Subscribe,
+    SuggestDifficulty,
+    SuggestTarget,
+)
+from fleet.work.stratum.notices import read_pool, write_pool
+from fleet.work.stratum.replies import (
+    Configured,
+    Subscription,
+    read_configured,
+    read_subscription,
+    write_response,
+    write_subscription,
+)
+from fleet.work.stratum.requests import read_request, write_request
+from fleet.work.stratum.shares import Candidate, Judged, judge
+
+__all__ = [
+    "Authorize",
+    "Candidate",
+    "Configure",
+    "Configured",
+    "Error",
+    "ExtranonceSubscribe",
+    "GetVersion",
+    "Id",
+    "Job",
+    "JobBook",
+    "Judged",
+    "Limits",
+    "Lines",
+    "Malformed",
+    "MultiVersion",
+    "Notify",
+    "Other",
+    "Ping",
+    "PoolMessage",
+    "Reconnect",
+    "Request",
+    "Response",
+    "SetDifficulty",
+    "SetExtranonce",
+    "SetGoal",
+    "SetVersionMask",
+    "ShowMessage",
+    "Submit",
+    "Subscribe",
+    "Subscription",
+    "SuggestDifficulty",
+    "SuggestTarget",
+    "TooLong",
+    "judge",
+    "read_configured",
+    "read_pool",
+    "read_request",
+    "read_subscription",
+    "write_pool",
+    "write_request",
+    "write_response",
+    "write_subscription",
+]
