@@ -16,6 +16,8 @@ from fleet.market import Market
 from fleet.meter import Meter
 from fleet.order import Order
 from fleet.reading import State
+from fleet.work.counted import Counted
+from fleet.work.pool_told import PoolTold
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,11 @@ class Heard:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The process image of one tick. `at_s` is the only time that the tick knows (UTC seconds)."""
+    """The process image of one tick. `at_s` is the only time that the tick knows (UTC seconds).
+
+    `counted` is what the tap has counted, and `pool_told` what pools' APIs say of the workers; None where the site has none,
+    or it has said nothing yet.
+    """
 
     at_s: float
     heard: Heard
@@ -91,3 +97,5 @@ class Snapshot:
     meters: tuple[Meter, ...] = ()
     orders: tuple[Order, ...] = ()
     outcomes: Outcomes = field(default_factory=Outcomes)
+    counted: Counted | None = None
+    pool_told: PoolTold | None = None

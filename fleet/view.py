@@ -49,7 +49,9 @@ class View:
     that failed; none is sent before `retry_s[n]`. `hand_s[n]`: when somebody else changed it (-inf: nobody).
     `fault_s[n]`: when it last said that it is faulted. `asleep_why[n]`: the reason code of our command that put it to
     sleep (-1: not by us). `regret_usd[n]`: what staying awake (or asleep) has cost so far. `power_scale[n]` and
-    `rate_scale[n]`: what it measures over its nameplate. `evidence`: how its shares bear out its claim.
+    `rate_scale[n]`: what it measures over its nameplate. `evidence`: how the shares that it counts itself bear out its
+    claim; `pool_evidence` and `tap_evidence`: how those that its pool credits and those that the tap has verified do (None:
+    the site has no such source). `credit[n]`: the part of its claim that the shares leave it, 1 where they say nothing else.
     """
 
     at_s: float
@@ -73,6 +75,9 @@ class View:
     rate_scale: Floats
     worst_w: Floats
     evidence: Evidence
+    credit: Floats
+    pool_evidence: Evidence | None = None
+    tap_evidence: Evidence | None = None
     moves: tuple[Move, ...] = ()
     tally: Tally = field(default_factory=Tally)
 
@@ -92,6 +97,8 @@ class View:
             at_s=self.at_s + by_s,
             moves=tuple(replace(move, at_s=move.at_s + by_s) for move in self.moves),
             evidence=self.evidence.shifted(by_s),
+            pool_evidence=None if self.pool_evidence is None else self.pool_evidence.shifted(by_s),
+            tap_evidence=None if self.tap_evidence is None else self.tap_evidence.shifted(by_s),
             **{name: getattr(self, name) + by_s for name in times},
         )
 
@@ -128,4 +135,5 @@ class View:
             rate_scale=np.ones(n),
             worst_w=np.array(roster.worst_w),
             evidence=Evidence.nothing(n),
+            credit=np.ones(n),
         )

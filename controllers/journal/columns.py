@@ -206,7 +206,10 @@ def _power_w(columns: Columns, ladders: ModeColumns, _prices: Json) -> NDArray[A
 
 def _value_usd_h(columns: Columns, ladders: ModeColumns, prices: Json) -> NDArray[Any]:
     per_ths_h = prices["hashprice_usd_phs_day"] / (THS_PER_PHS * HOURS_PER_DAY)
-    revenue = ladders.hashrate_ths * columns["view.rate_scale"][:, None] * per_ths_h
+    scale = columns["view.rate_scale"]
+    if "view.credit" in columns:  # version 1 has none
+        scale = scale * columns["view.credit"]
+    revenue = ladders.hashrate_ths * scale[:, None] * per_ths_h
     value: NDArray[Any] = revenue - _power_w(columns, ladders, prices) * (prices["power_usd_mwh"] / WATTS_PER_MW)
     return value
 

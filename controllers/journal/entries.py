@@ -26,10 +26,15 @@ from fleet.machine import ModeColumns, Roster
 from fleet.order import Order
 from fleet.snapshot import Heard, Snapshot
 from fleet.view import View
+from fleet.work.counted import Counted
+from fleet.work.evidence import Evidence
+from fleet.work.pool_told import PoolTold
 from policies.record import Decision, Record
 
 FORMAT: Final = "hashwatt journal"
-VERSION: Final = 1
+VERSION: Final = 2
+"""What is written: since 2, the value of operating points follows from the credited part of the claim (view.credit) too."""
+READABLE: Final = (1, 2)
 _NAME: Final = "journal-{:08d}.hwj"
 
 
@@ -62,7 +67,7 @@ class Title:
         rows: dict[tuple[str, ...], int] = {}
         ladder = [rows.setdefault(tuple(m.name for m in machine.modes), len(rows)) for machine in roster.machines]
         machines = tuple(machine.id for machine in roster.machines)
-        said = json.dumps([site, machines, list(rows), roster.tree.names, settings_json]).encode()
+        said = json.dumps([VERSION, site, machines, list(rows), roster.tree.names, settings_json]).encode()
         digest = hashlib.sha256(said)
         for column in (np.array(ladder, np.int64), roster.modes.power_w, roster.modes.hashrate_ths, roster.tree.cap_w):
             digest.update(np.ascontiguousarray(column).tobytes())
@@ -103,7 +108,7 @@ class Stored:
         Raises:
             Unreadable: it was written by a version whose nouns differ too much.
         """
-        view = unpack(View, self.head["value"]["view"], self.columns, "view")
+        view = _view(self.head["value"]["view"], self.columns, len(self.title.machines))
         return Record(self.number, self.snapshot(), view, self.decision(), float(self.head["value"]["tick_s"]))
 
     def snapshot(self) -> Snapshot:
@@ -112,12 +117,15 @@ class Stored:
         Raises:
             Unreadable: as `record`.
         """
-        stored, columns = self.head["value"]["snapshot"], dict(self.columns)
-        nothing, heard = Heard.nothing(len(self.title.machines)), dict(stored["heard"])
-        for field in fields(Heard):
-            if field.name not in heard:
-                heard[field.name] = pack(getattr(nothing, field.name), columns, f"snapshot.heard.{field.name}")
-        return unpack(Snapshot, {**stored, "heard": heard}, columns, "snapshot")
+        stored, columns, n = dict(self.head["value"]["snapshot"]), dict(self.columns), len(self.title.machines)
+        for name, nothing in (
+            ("heard", Heard.nothing(n)),
+            ("counted", Counted.nothing(n)),
+            ("pool_told", PoolTold.nothing(n)),
+        ):
+            if stored.get(name) is not None:
+                stored[name] = _filled(stored[name], nothing, columns, f"snapshot.{name}")
+        return unpack(Snapshot, stored, columns, "snapshot")
 
     def decision(self) -> Decision:
         """The record's decision.
@@ -146,7 +154,7 @@ class Began:
         Raises:
             Unreadable: as `Stored.record`.
         """
-        return unpack(View, self.head["value"]["view"], self.columns, "view")
+        return _view(self.head["value"]["view"], self.columns, len(self.title.machines))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -297,6 +305,34 @@ class _Decoding:
         return Stored(body.head["number"], title, body.head, body.columns)
 
 
+def _view(stored: Json, columns: Columns, n: int) -> View:
+    """Beliefs as they stand; evidence that an older version kept in other columns is none, and all of a claim is credited.
+
+    Raises:
+        Unreadable: as `Stored.record`.
+    """
+    filled, columns = dict(stored), dict(columns)
+    if "credit" not in filled:
+        filled["credit"] = pack(np.ones(n), columns, "view.credit")
+    nothing = Evidence.nothing(n)
+    for name in ("evidence", "pool_evidence", "tap_evidence"):
+        if filled.get(name) is not None and any(field.name not in filled[name] for field in fields(Evidence)):
+            filled[name] = pack(nothing, columns, f"view.{name}")
+    return unpack(View, filled, columns, "view")
+
+
+def _filled(stored: Json, nothing: Any, columns: dict[str, NDArray[Any]], path: str) -> Json:
+    """A noun of columns with what an older version of it did not have as it is in `nothing`; new columns of a table too."""
+    filled = dict(stored)
+    for field in fields(nothing):
+        place, empty = f"{path}.{field.name}", getattr(nothing, field.name)
+        if field.name not in filled:
+            filled[field.name] = pack(empty, columns, place)
+        elif isinstance(empty, np.ndarray) and empty.ndim == 2 and columns[place].shape[1] < empty.shape[1]:
+            columns[place] = np.hstack((columns[place], empty[:, columns[place].shape[1] :]))
+    return filled
+
+
 def title_payload(title: Title) -> bytes:
     """A title as a frame's payload."""
     columns: dict[str, NDArray[Any]] = {}
@@ -311,7 +347,7 @@ def title_of(payload: bytes) -> Title:
     """
     body: Unpacked = decode(payload)
     stored = body.head.get("value", {}) if isinstance(body.head, dict) else {}
-    if stored.get("format") != FORMAT or stored.get("version") != VERSION:
+    if stored.get("format") != FORMAT or stored.get("version") not in READABLE:
         found = f"{stored.get('format')!r} version {stored.get('version')!r}"
-        raise Unreadable(f"{found}, expected {FORMAT!r} version {VERSION}")
+        raise Unreadable(f"{found}, expected {FORMAT!r} version {' or '.join(map(str, READABLE))}")
     return unpack(Title, stored, body.columns, "title")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,16 @@ from fleet.command import Command, Commands, Outcome, Outcomes
 from fleet.machine import Roster
 from fleet.snapshot import Heard, Snapshot
 from fleet.view import Move, Tally, View
+from fleet.work.counted import Counted
 from fleet.work.evidence import Evidence
+from fleet.work.pool_told import PoolTold
 
 _MODES = ("mode", "standing", "wanted", "doubt")
 _NAMED_MOST = 10
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 class Moved:
@@ -101,7 +107,10 @@ def view_of(state: Stored | Began, moved: Moved, reasons: tuple[str, ...], said:
         )
     if "asleep_why" in changes:
         changes["asleep_why"] = _reasons(changes["asleep_why"], _reasons_of(state), reasons, said)
-    changes["evidence"] = _evidence(state, moved, fresh.evidence)
+    changes["evidence"] = _evidence(state, moved, "evidence")
+    for source in ("pool_evidence", "tap_evidence"):
+        if any(name.startswith(f"view.{source}.") for name in state.columns):
+            changes[source] = _evidence(state, moved, source)
     head = state.head["value"]["view"]
     try:
         changes["moves"] = tuple(
@@ -114,11 +123,12 @@ def view_of(state: Stored | Began, moved: Moved, reasons: tuple[str, ...], said:
     return replace(fresh, **changes)
 
 
-def _evidence(state: Stored | Began, moved: Moved, fresh: Evidence) -> Evidence:
+def _evidence(state: Stored | Began, moved: Moved, source: str) -> Evidence:
     """What was known of the machines' shares; those that are new to the journal begin with nothing."""
+    fresh = Evidence.nothing(len(moved.was))
     kept, changes = moved.was >= 0, {}
     for field in fields(Evidence):
-        column, mine = state.columns.get(f"view.evidence.{field.name}"), np.array(getattr(fresh, field.name))
+        column, mine = state.columns.get(f"view.{source}.{field.name}"), np.array(getattr(fresh, field.name))
         if column is None or column.shape != (len(moved.title.machines),) or column.dtype != mine.dtype:
             return fresh  # another version's evidence: half of it would be worse than none
         mine[kept] = column[moved.was[kept]]
@@ -175,12 +185,28 @@ def snapshot_of(snapshot: Snapshot, moved: Moved) -> Snapshot:
     """A recorded snapshot in the rows and operating points of now."""
     if moved.same:
         return snapshot
+    n = len(moved.was)
+    heard = _rows(snapshot.heard, Heard.nothing(n), moved)
+    told, counted = snapshot.pool_told, snapshot.counted
+    return replace(
+        snapshot,
+        heard=replace(heard, mode=moved.modes(snapshot.heard.mode)),
+        outcomes=outcomes_of(snapshot.outcomes, moved),
+        counted=None if counted is None else _rows(counted, Counted.nothing(n), moved),
+        pool_told=None if told is None else _rows(told, PoolTold.nothing(n), moved),
+    )
+
+
+def _rows(then: T, nothing: T, moved: Moved) -> T:
+    """A noun of columns in the rows of now; machines that it does not know are as in `nothing`."""
     kept, columns = moved.was >= 0, {}
-    for field in fields(Heard):
-        stored, mine = getattr(snapshot.heard, field.name), np.array(getattr(Heard.nothing(len(kept)), field.name))
-        mine[kept] = moved.modes(stored)[kept] if field.name == "mode" else stored[moved.was[kept]]
-        columns[field.name] = mine
-    return replace(snapshot, heard=Heard(**columns), outcomes=outcomes_of(snapshot.outcomes, moved))
+    for field in fields(then):
+        stored = getattr(then, field.name)
+        if isinstance(stored, np.ndarray):
+            mine = np.array(getattr(nothing, field.name))
+            mine[kept] = stored[moved.was[kept]]
+            columns[field.name] = mine
+    return replace(then, **columns)
 
 
 def outcomes_of(outcomes: Outcomes, moved: Moved) -> Outcomes:
