@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from controllers.feeds import FeedSettings, check_sources
 from controllers.journal.settings import JournalSettings
+from controllers.pool_apis import PoolApiSettings, check_pool_apis
 from controllers.publish.settings import MetricsSettings, MqttSettings
 from fleet.catalogue import nameplate
 from fleet.columns import Bools
@@ -175,6 +176,8 @@ class SiteFile(Settings):
     """What a megawatt-hour costs, when."""
     feeds: tuple[FeedSettings, ...] = ()
     """Sources of price, difficulty and fees, in the order of preference."""
+    pool_apis: tuple[PoolApiSettings, ...] = ()
+    """Pools that are asked what they credited to each worker: proof of hash rate where there is no tap."""
     economics: Economics = Economics()
     """How hashes become money here."""
     switching: Switching = Regret()
@@ -198,8 +201,9 @@ class SiteFile(Settings):
     """For a simulated site alone."""
 
     @model_validator(mode="after")
-    def _feeds_have_names_of_their_own(self) -> Self:
+    def _sources_have_names_of_their_own(self) -> Self:
         check_sources(self.feeds)
+        check_pool_apis(self.pool_apis, frozenset(machine.id for machine in self.machines))
         return self
 
 

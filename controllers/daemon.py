@@ -11,38 +11,35 @@ import asyncio
 import logging
 import signal
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from controllers.act import Actor
+from controllers.answers import Answers
 from controllers.books import MarketBook, OrderBook
+from controllers.claims import Claims
 from controllers.clock import Clock
 from controllers.config import Site
 from controllers.control import ControlSocket, order_of
 from controllers.events import Events
 from controllers.farewell import Farewell
-from controllers.feeds import FeedState, open_feed
+from controllers.feeds import Feed, FeedState, open_feed
 from controllers.guard_duty import Duty
 from controllers.journal import Journal
 from controllers.lease import Lease, LeaseUnusable
 from controllers.loop import Loop
 from controllers.observe import Observer
 from controllers.opening import clock_of, open_drivers
+from controllers.pool_apis import PoolApi, PoolBook, open_pool_api
+from controllers.proofs import Proofs, Tapped
 from fleet.order import Order, Rank
 from fleet.reading import Answer, Silence
 from fleet.view import View
-from fleet.work.evidence import Verdict
-from policies.explain import explain
-from policies.proof import Proof, short
-from policies.record import Record
 from policies.safety import TooHot
-from policies.site_sums import site_sums
 
 _FAREWELL_REAL_S = 100.0
 """Below the time that the service manager gives to a stop (deploy/hashwatt.service)."""
 _RENEWALS_PER_LEASE = 4
 _HAND_OVER_REAL_S = 60.0
-_EVENTS_MOST = 200
 _LOG = logging.getLogger("hashwatt")
 
 
@@ -65,6 +62,10 @@ class Daemon:
         self.feeds = [open_feed(settings, site.path.parent) for settings in site.file.feeds]
         self.market = MarketBook([feed.source for feed in self.feeds], self._wake)
         polling, file = site.file.polling, site.file
+        self.pool_apis = [open_pool_api(settings, site.path.parent) for settings in file.pool_apis]
+        max_age_s = {settings.source: settings.max_age_s for settings in file.pool_apis}
+        self.pool_book = PoolBook(site.roster, max_age_s, self.events.say)
+        self.tap: Tapped | None = None
         self._drivers = open_drivers(site)
         self.observer = Observer(
             site.roster,
@@ -77,12 +78,14 @@ class Daemon:
             changed=self._machine_changed,
             hot=lambda reading: any(rule.is_hot(reading) for rule in file.constraints if isinstance(rule, TooHot)),
         )
-        self.socket = ControlSocket(site.socket, self._answers())
+        self.sources: tuple[Feed | PoolApi, ...] = (*self.feeds, *self.pool_apis)
+        answers = Answers(
+            site, lambda: None if self.loop is None else self.loop.last, self.events, self.sources, self.take_order
+        )
+        self.socket = ControlSocket(site.socket, answers.table())
         self.loop: Loop | None = None
         self.actor: Actor | None = None
-        self.found_short: dict[str, Proof] = {}
-        """Machines whose shares did not bear out their claim at some time since the start, as was first found."""
-        self._short: frozenset[str] = frozenset()
+        self.claims = Claims(site.judgment, self.events.say)
 
     async def run(self) -> None:
         """Run until `stop`; then the farewell.
@@ -161,11 +164,12 @@ class Daemon:
             orders=self.orders,
             journal=self.journal,
             tick_s=file.tick_s,
+            proofs=Proofs(len(site.roster), self.tap, self.pool_book),
             number=known.number,
             owed=known.outcomes,
             say=self.events.say,
         )
-        self.loop.subscribe(self._watch_claims)
+        self.loop.subscribe(self.claims.watch)
         self.events.say("started", self._in_words())
         try:
             async with asyncio.TaskGroup() as group:
@@ -177,6 +181,10 @@ class Daemon:
                     *(
                         group.create_task(feed.run(self.market.put, self._feed_changed, self.clock))
                         for feed in self.feeds
+                    ),
+                    *(
+                        group.create_task(api.run(self.pool_book.put, self._feed_changed, self.clock))
+                        for api in self.pool_apis
                     ),
                     *(group.create_task(part) for part in self._publishers()),
                 ]
@@ -222,7 +230,7 @@ class Daemon:
         assert self.loop is not None
         return {
             "polls": self.observer.counts,
-            "feeds": [feed.state for feed in self.feeds],
+            "feeds": [source.state for source in self.sources],
             "events": self.events.counts,
             "outcomes": dict(self.loop.outcomes),
             "writing": self.actor.busy,
@@ -306,18 +314,6 @@ class Daemon:
         else:
             self.events.say("machine back", f"{machine}: {answer.state.name.lower()}")
 
-    def _watch_claims(self, record: Record) -> None:
-        """Say once when a machine is found to claim more than its shares bear out, and once when that is over."""
-        if not (record.view.evidence.verdict == Verdict.SHORT).any() and not self._short:
-            return
-        found = {proof.machine: proof for proof in short(self.site.judgment, record)}
-        for machine in found.keys() - self._short:
-            self.found_short.setdefault(machine, found[machine])
-            self.events.say("claim", found[machine].in_words())
-        for machine in sorted(self._short - found.keys()):
-            self.events.say("claim", f"{machine}: its shares bear out its claim again")
-        self._short = frozenset(found)
-
     def _feed_changed(self, state: FeedState) -> None:
         if state.ok:
             self.events.say("feed well", state.source)
@@ -329,61 +325,6 @@ class Daemon:
         live = int(self.site.live.sum())
         how = f"live control of {live} machines" if live else "dry run"
         return f"site {self.site.file.name}, {len(self.site.roster)} machines, {how}"
-
-    # ------------------------------------------------------------------------------------------------------ the socket
-
-    def _answers(self) -> Mapping[str, Any]:
-        return {"status": self._status, "explain": self._explain, "order": self._order}
-
-    def _last(self) -> Record:
-        if self.loop is None or self.loop.last is None:
-            raise LookupError("no tick yet, ask again in a moment")
-        return self.loop.last
-
-    async def _status(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        record, wanted = self._last(), request.get("events", 5)
-        count = min(wanted, _EVENTS_MOST) if isinstance(wanted, int) and wanted > 0 else 0
-        return {
-            "site": self.site.file.name,
-            "sums": site_sums(self.site.judgment, record).model_dump(mode="json"),
-            "orders": [_order_json(order) for order in self.site.judgment.in_force(record.snapshot)],
-            "feeds": [
-                {"source": s.source, "ok": s.ok, "last_ok_s": s.last_ok_s, "error": s.error}
-                for s in (feed.state for feed in self.feeds)
-            ],
-            "events": [
-                {"at_s": event.at_s, "kind": event.kind, "text": event.text}
-                for event in list(self.events.last)[-count:]
-            ]
-            if count
-            else [],
-        }
-
-    async def _explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        machine = request.get("machine")
-        if machine not in self.site.roster.index:
-            raise LookupError(f"machine is {machine!r}, expected an id of this site's machines")
-        return {"explanation": explain(self.site.judgment, self._last(), str(machine)).model_dump(mode="json")}
-
-    async def _order(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        asked = request.get("order")
-        return {"order": _order_json(await self.take_order(asked if isinstance(asked, dict) else {}))}
-
-
-def _order_json(order: Order) -> dict[str, Any]:
-    """An order as JSON says it."""
-    return {
-        "id": order.id,
-        "kind": order.kind.value,
-        "scope": order.scope,
-        "who": order.who,
-        "why": order.why,
-        "rank": order.rank.value,
-        "cap_w": order.cap_w,
-        "given_s": order.given_s,
-        "until_s": order.until_s,
-        "until": datetime.fromtimestamp(order.until_s, UTC).isoformat(timespec="seconds"),
-    }
 
 
 async def run_daemon(site: Site) -> None:

@@ -20,6 +20,7 @@ from controllers.act import Actor
 from controllers.books import MarketBook, OrderBook
 from controllers.clock import Clock
 from controllers.observe import Observer
+from controllers.proofs import Proofs
 from fleet.command import Commands, Outcomes, Urgency
 from fleet.estimate import estimate
 from fleet.snapshot import Snapshot
@@ -39,7 +40,11 @@ class Journal(Protocol):
 
 
 class Loop:
-    """Turns, one after another, until cancelled. `owed` are outcomes that the last process heard and no tick has seen."""
+    """Turns, one after another, until cancelled.
+
+    `proofs` are asked at each turn for what the tap counted and what pools told (None: there are none). `owed` are outcomes
+    that the last process heard and no tick has seen.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class Loop:
         orders: OrderBook,
         journal: Journal,
         tick_s: float,
+        proofs: Proofs | None = None,
         number: int = 0,
         owed: Outcomes | None = None,
         say: Callable[[str, str], None] = lambda _kind, _text: None,
@@ -65,6 +71,7 @@ class Loop:
         self._clock, self._observer, self._actor = clock, observer, actor
         self._market, self._orders, self._journal = market, orders, journal
         self._tick_s, self._say = tick_s, say
+        self._proofs = Proofs() if proofs is None else proofs
         self._owed = Outcomes() if owed is None else owed
         self._losing = False
         self._woken = asyncio.Event()
@@ -102,6 +109,7 @@ class Loop:
             self.view = self.view.shifted(stepped_s)
             self._observer.shift(stepped_s)
             self._market.shift(stepped_s)
+            self._proofs.shift(stepped_s)
         at_s = self._clock.now()
         snapshot = Snapshot(
             at_s=at_s,
@@ -110,6 +118,8 @@ class Loop:
             meters=self._market.meters(),
             orders=self._orders.freeze(at_s),
             outcomes=self._owed.followed_by(Outcomes.of(drained)),
+            counted=self._proofs.counted(),
+            pool_told=self._proofs.pool_told(at_s),
         )
         began = time.perf_counter()
         view, decision = self.judgment.tick(self.view, snapshot)

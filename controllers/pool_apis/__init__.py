@@ -6,7 +6,7 @@ A new pool is a class with its settings that reads one document, one name in `Po
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -39,7 +39,7 @@ def open_pool_api(table: PoolApiSettings, directory: Path) -> PoolApi:
     return PoolApi(table, directory)
 
 
-def check_pool_apis(tables: Sequence[PoolApiSettings], machines: Sequence[str]) -> None:
+def check_pool_apis(tables: Sequence[PoolApiSettings], machines: Collection[str]) -> None:
     """Every API has a name of its own, and names no machine that is not there.
 
     Raises:

@@ -45,7 +45,7 @@ def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]
     wear_usd = float((truth.starts * roster.wear_usd).sum())
     profit_usd = books.profit_usd - wear_usd
     spread_usd = clairvoyant_usd - always_on_usd
-    verdicts = {machine: proof.model_dump(mode="json") for machine, proof in daemon.found_short.items()}
+    verdicts = {machine: proof.model_dump(mode="json") for machine, proof in daemon.claims.found_short.items()}
     return {
         "ok": set(verdicts) >= set(claims) and not loop.failures,
         "day": books.day.date.isoformat(),
