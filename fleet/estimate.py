@@ -21,7 +21,13 @@ from fleet.reading import State
 from fleet.settings import Seconds, Settings
 from fleet.snapshot import Snapshot
 from fleet.view import View
-from fleet.work.evidence import Evidence, ShareCheck, observe
+from fleet.work.counters import observe
+from fleet.work.credited import credited
+from fleet.work.evidence import Evidence
+from fleet.work.pooled import observe_pool
+from fleet.work.proven import best
+from fleet.work.share_check import ShareCheck
+from fleet.work.tapped import observe_counted
 
 _SMOOTHING = 0.2
 _SCALES = (0.5, 1.5)
@@ -88,8 +94,7 @@ def estimate(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -
         asleep_why=np.where(ours, view.asleep_why, np.int16(UNKNOWN)),
     )
     power_scale, rate_scale = _scales(believed, snapshot, roster, fresh)
-    evidence = _evidence(view, snapshot, beliefs)
-    believed = replace(believed, power_scale=power_scale, rate_scale=rate_scale, evidence=evidence)
+    believed = _proofs(replace(believed, power_scale=power_scale, rate_scale=rate_scale), snapshot, beliefs)
     return replace(believed, worst_w=_worst_w(believed, snapshot, roster, beliefs))
 
 
@@ -104,21 +109,41 @@ def silent(view: View, beliefs: Beliefs) -> Bools:
     return view.heard_s < view.at_s - beliefs.silent_after_s
 
 
-def _evidence(view: View, snapshot: Snapshot, beliefs: Beliefs) -> Evidence:
-    """What the share counters say of the claims; nothing where no machine tells its counters."""
-    heard = snapshot.heard
-    if np.isnan(heard.accepted_difficulty).all():
-        return view.evidence
-    return observe(
-        view.evidence,
-        beliefs.share_check,
-        heard_s=heard.at_s,
-        claimed_ths=np.where(heard.state == State.HASHING, heard.hashrate_ths, np.nan),
-        # A counter that this reading did not bring is of an earlier moment, and says nothing of this one.
-        accepted_difficulty=np.where(heard.counted_s == heard.at_s, heard.accepted_difficulty, np.nan),
-        share_difficulty=heard.share_difficulty,
-        uptime_s=heard.uptime_s,
-    )
+def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
+    """The view with what the machines' counters, their pools and the tap say of the claims, and what these are credited."""
+    heard, check = snapshot.heard, beliefs.share_check
+    evidence, told, counted = view.evidence, snapshot.pool_told, snapshot.counted
+    pool_evidence, tap_evidence = view.pool_evidence, view.tap_evidence
+    if told is not None and pool_evidence is None:
+        pool_evidence = Evidence.nothing(len(view))
+    if counted is not None and tap_evidence is None:
+        tap_evidence = Evidence.nothing(len(view))
+    claims = {
+        "heard_s": heard.at_s,
+        "claimed_ths": np.where(heard.state == State.HASHING, heard.hashrate_ths, np.nan),
+        "uptime_s": heard.uptime_s,
+        "power_w": np.where(heard.measured, heard.power_w, np.nan),
+    }
+    tests = len(view) * (1 + (pool_evidence is not None) + (tap_evidence is not None))
+    if not np.isnan(heard.accepted_difficulty).all():
+        evidence = observe(
+            evidence,
+            check,
+            # A counter that this reading did not bring is of an earlier moment, and says nothing of this one.
+            accepted_difficulty=np.where(heard.counted_s == heard.at_s, heard.accepted_difficulty, np.nan),
+            share_difficulty=heard.share_difficulty,
+            tests=tests,
+            **claims,
+        )
+    if told is not None and pool_evidence is not None:
+        asked = heard.share_difficulty if counted is None else np.fmax(heard.share_difficulty, counted.difficulty)
+        pool_evidence = observe_pool(pool_evidence, check, told=told, share_difficulty=asked, tests=tests, **claims)
+    if counted is not None and tap_evidence is not None:
+        tap_evidence = observe_counted(tap_evidence, check, counted=counted, tests=tests, **claims)
+    if (evidence, pool_evidence, tap_evidence) == (view.evidence, view.pool_evidence, view.tap_evidence):
+        return view
+    proven = replace(view, evidence=evidence, pool_evidence=pool_evidence, tap_evidence=tap_evidence)
+    return replace(proven, credit=credited(best(proven.evidences), check))
 
 
 def _contradicts(snapshot: Snapshot, fresh: Bools) -> Bools:

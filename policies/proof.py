@@ -44,7 +44,6 @@ def proofs(judgment: Judgment, record: Record) -> tuple[Proof, ...]:
     """Every machine's proof, in the roster's order."""
     evidence = record.view.evidence
     found = delivered(evidence)
-    counted = evidence.shares + evidence.tested_shares
     return tuple(
         Proof(
             machine=machine.id,
@@ -52,7 +51,7 @@ def proofs(judgment: Judgment, record: Record) -> tuple[Proof, ...]:
             since_s=float(evidence.verdict_s[row]) if np.isfinite(evidence.verdict_s[row]) else None,
             delivered=float(found.ratio[row]) if np.isfinite(found.ratio[row]) else None,
             interval=(float(found.low[row]), float(found.high[row])) if np.isfinite(found.ratio[row]) else None,
-            shares=float(counted[row]),
+            shares=float(found.shares[row]),
         )
         for row, machine in enumerate(judgment.roster.machines)
     )

@@ -139,8 +139,8 @@ def test_a_machine_shows_its_row_of_the_record() -> None:
         "shares_rejected_total": 1.0,
         "hardware_errors_total": 7.0,
         "delivered_ratio": 1.0,
-        "delivered_ratio_low": pytest.approx(0.94, abs=0.01),
-        "delivered_ratio_high": pytest.approx(1.06, abs=0.01),
+        "delivered_ratio_low": pytest.approx(0.906, abs=0.001),
+        "delivered_ratio_high": pytest.approx(1.100, abs=0.001),
         "shortfall_found": 0.0,
     }
     assert of_machine(text, HOSTILE)["shortfall_found"] == 1.0

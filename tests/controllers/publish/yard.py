@@ -64,7 +64,7 @@ def _tested(view: View) -> View:
     """One machine found short, one honest, two untested."""
     verdict = np.array([Verdict.HONEST, Verdict.SHORT, Verdict.UNTESTED, Verdict.UNTESTED], np.int16)
     shares, expected = np.array([1_000.0, 800.0, 0.0, 0.0]), np.array([1_000.0, 1_000.0, 0.0, 0.0])
-    tested = replace(view.evidence, verdict=verdict, tested_shares=shares, tested_expected=expected)
+    tested = replace(view.evidence, verdict=verdict, before_shares=shares, before_expected=expected)
     return replace(view, evidence=tested)
 
 
