@@ -73,6 +73,18 @@ def claims(
     return Claims(heard, whole, work, joules, mean_ths)
 
 
+def hardest(evidence: Evidence, share_difficulty: Floats) -> Floats:
+    """The hardest difficulty of the span so far, NaN where none is known; what is none is left out."""
+    said = np.where(np.isfinite(share_difficulty) & (share_difficulty > 0), share_difficulty, np.nan)
+    return np.fmax(said, evidence.share_difficulty)
+
+
+def since_booked(evidence: Evidence, said: Floats, difficulty: Floats, new: Bools, rebased: Bools) -> Floats:
+    """The hardest difficulty since the last booking; with a new one it begins with what was `said` last, if anything was."""
+    begins = rebased & np.isfinite(said) & (said > 0)
+    return np.where(new, np.where(begins, said, difficulty), evidence.share_difficulty)
+
+
 def most_shares(expected: Floats) -> Floats:
     """More than so many shares of one span are a counter's jump, not luck: twice what was expected, and twenty.
 

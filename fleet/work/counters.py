@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from fleet.columns import Floats
-from fleet.work.claims import claims, most_shares
+from fleet.work.claims import claims, hardest, most_shares, since_booked
 from fleet.work.evidence import ClaimedSpan, Evidence
 from fleet.work.share_check import ShareCheck
 from fleet.work.verdicts import judged
@@ -47,8 +47,7 @@ def observe(
     said = claims(
         evidence, check, new=new, heard_s=heard_s, claimed_ths=claimed_ths, power_w=power_w, uptime_s=uptime_s
     )
-    # between two difficulties the harder counts
-    difficulty = np.fmax(share_difficulty, evidence.share_difficulty)
+    difficulty = hardest(evidence, share_difficulty)
     known = np.isfinite(accepted_difficulty)
     moved = known & (accepted_difficulty != evidence.seen)
     still = known & (heard_s - evidence.booked_s >= check.most_gap_s)
@@ -62,7 +61,7 @@ def observe(
     rebased = ended | begun
     heard = replace(
         said.evidence,
-        share_difficulty=np.where(new & (share_difficulty > 0), share_difficulty, evidence.share_difficulty),
+        share_difficulty=since_booked(evidence, share_difficulty, difficulty, new, rebased),
         seen=np.where(new & known, accepted_difficulty, evidence.seen),
         counter=np.where(rebased, accepted_difficulty, np.where(new & ~said.whole, np.nan, evidence.counter)),
         booked_s=np.where(rebased, heard_s, evidence.booked_s),

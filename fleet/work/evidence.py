@@ -40,11 +40,12 @@ class Source(IntEnum):
 class Evidence(Running):
     """What is known of every machine from one source, one row each; the test's columns are those of Running.
 
-    Last heard: `claim_ths` (NaN: none), `power_w`, `uptime_s`, `share_difficulty`, `seen` (the counter as last told),
-    `counter` as last booked (NaN: not yet) at `booked_s`; of the tap also `exposure` and `epoch`, of a pool
-    `settled_s`, for how long the machine has hashed without a break. Since `booked_s`: `claimed_work`, in difficulty-1
-    shares, and the `joules` used for it. `jumps`: spans so far that brought more shares than can be believed, and were
-    left out. Of the block: the `work` that was claimed, and the joules `used_j`; `before_*` of the one before.
+    Last heard: `claim_ths` (NaN: none), `power_w`, `uptime_s`, `seen` (the counter as last told). Last booked, at
+    `booked_s`: the `counter` (NaN: not yet), of the tap also its `exposure` and `epoch`. Since then: the hardest
+    `share_difficulty`, `claimed_work` in difficulty-1 shares, and the `joules` used for it. Of a pool: `told_s`, the moment
+    of its last figures, and `settled_s`, for how long the machine has hashed without a break. `jumps`: spans so far that
+    brought more shares than can be believed, and were left out. Of the block: the `work` that was claimed, and the joules
+    `used_j`; `before_*` of the one before.
     """
 
     claim_ths: Floats
@@ -55,6 +56,7 @@ class Evidence(Running):
     counter: Floats
     exposure: Floats
     epoch: Floats
+    told_s: Floats
     settled_s: Floats
     booked_s: Floats
     claimed_work: Floats
@@ -65,10 +67,11 @@ class Evidence(Running):
     before_work: Floats
     before_used_j: Floats
 
-    TIMES: ClassVar[tuple[str, ...]] = (*Running.TIMES, "booked_s")
+    TIMES: ClassVar[tuple[str, ...]] = (*Running.TIMES, "booked_s", "told_s")
     UNKNOWN: ClassVar[tuple[str, ...]] = (
         *Running.UNKNOWN,
         *("claim_ths", "power_w", "uptime_s", "share_difficulty", "seen", "counter", "exposure", "epoch", "booked_s"),
+        "told_s",
     )
     SUMS: ClassVar[tuple[str, ...]] = (*Running.SUMS, "work", "used_j")
 

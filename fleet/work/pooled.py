@@ -2,7 +2,8 @@
 
 A counter is booked like a machine's own. An average over a window is booked when a whole window has passed since the last
 booking, so that no share is counted twice; it is credited work over time, and the claim of that time stands against it.
-Pools tell late: after a break, figures count from `pool_delay_s` on.
+Pools tell late, and in lumps: after a break, figures count from `pool_delay_s` on, and the tests allow for shares of so long
+that are still to be told.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from fleet.columns import Floats
-from fleet.work.claims import claims, most_shares
+from fleet.work.claims import Claims, claims, hardest, most_shares, since_booked
 from fleet.work.evidence import WORK_PER_THS_S, ClaimedSpan, Evidence
 from fleet.work.pool_told import PoolTold
 from fleet.work.share_check import ShareCheck
@@ -34,7 +35,7 @@ def observe_pool(
     """Take in the last readings of all machines and what their pools told last.
 
     `heard_s`, `claimed_ths`, `share_difficulty` (what the pool asks for, as the machine says), `uptime_s`, `power_w` and
-    `tests` as for the counters. What a pool told is booked once the claims are known up to its moment.
+    `tests` as for the counters. What a pool told counts once, with the next reading of the machine.
     """
     new = heard_s > evidence.heard_s
     if not new.any():
@@ -42,37 +43,44 @@ def observe_pool(
     said = claims(
         evidence, check, new=new, heard_s=heard_s, claimed_ths=claimed_ths, power_w=power_w, uptime_s=uptime_s
     )
-    counts = np.isfinite(told.work)
-    difficulty = np.fmax(share_difficulty, evidence.share_difficulty)
-    # claims beyond the pool's moment stay for the next booking
-    told_s = np.where(told.heard_s <= heard_s, told.heard_s, np.nan)
-    later_s = np.minimum(heard_s - told_s, heard_s - evidence.heard_s)
-    kept = np.where(said.whole, said.mean_ths * later_s * WORK_PER_THS_S, 0.0)
+    difficulty = hardest(evidence, share_difficulty)
+    fresh = new & np.isfinite(told.heard_s) & ~(told.heard_s <= evidence.told_s)
+    told_s = np.where(fresh, told.heard_s, np.nan)
     span_s = told_s - evidence.booked_s
-    moved = np.where(counts, told.work != evidence.seen, span_s >= told.window_s)
-    still = span_s >= check.most_gap_s
+    counts = np.isfinite(told.work)
     delta = np.where(counts, told.work - evidence.counter, told.rate_ths * told.window_s * WORK_PER_THS_S)
-    part = np.where(counts, 1.0, np.divide(told.window_s, span_s, out=np.ones(len(evidence)), where=span_s > 0))
-    ended = said.whole & (moved | still) & (delta >= 0) & (difficulty > 0) & (span_s > 0)
-    work = np.maximum(said.work - kept, 0.0) * part
+    moved = np.where(counts, (told.work != evidence.seen) | (span_s >= check.most_gap_s), span_s >= told.window_s)
+    ended = said.whole & fresh & moved & (delta >= 0) & (difficulty > 0) & (span_s > 0)
+    # of what was claimed, what is later than the pool's moment waits, and what is before its window is left out
+    kept = _later(said, heard_s - told_s, heard_s - evidence.heard_s)
+    window = np.where(ended & ~counts, told.window_s, 1.0) / np.where(ended & ~counts, span_s, 1.0)
+    part = (1 - kept) * window
     per_share = np.where(ended, difficulty, 1.0)
-    shares, expected = np.where(ended, delta, 0.0) / per_share, np.where(ended, work, 0.0) / per_share
+    shares, expected = np.where(ended, delta, 0.0) / per_share, np.where(ended, said.work * part, 0.0) / per_share
     believed = ended & (shares <= most_shares(expected))
-    whole_s = np.where(said.whole, evidence.settled_s + heard_s - evidence.heard_s, 0.0)
-    settled = whole_s >= check.pool_delay_s
-    begun = said.whole & settled & np.isnan(evidence.booked_s) & np.isfinite(told_s)
-    rebased = ended | begun | (new & said.whole & (delta < 0))
-    lost = new & ~said.whole
+    hashed_s = np.where(said.whole, evidence.settled_s + (heard_s - np.where(said.whole, evidence.heard_s, 0.0)), 0.0)
+    unknown = np.isnan(evidence.booked_s) | (counts & np.isnan(evidence.counter)) | (delta < 0)
+    begun = said.whole & fresh & unknown & (hashed_s >= check.pool_delay_s)
+    rebased, lost = ended | begun, new & ~said.whole
+    waits = np.where(rebased, kept, 1.0)
     heard = replace(
         said.evidence,
-        share_difficulty=np.where(new & (share_difficulty > 0), share_difficulty, evidence.share_difficulty),
-        seen=np.where(new & counts, told.work, evidence.seen),
+        share_difficulty=since_booked(evidence, share_difficulty, difficulty, new, rebased),
+        seen=np.where(fresh & counts, told.work, evidence.seen),
+        told_s=np.where(fresh, told_s, evidence.told_s),
         counter=np.where(rebased, told.work, np.where(lost, np.nan, evidence.counter)),
         booked_s=np.where(rebased, told_s, np.where(lost, np.nan, evidence.booked_s)),
-        settled_s=np.where(new, whole_s, evidence.settled_s),
-        claimed_work=np.where(rebased, kept, said.evidence.claimed_work),
-        joules=np.where(rebased, 0.0, said.evidence.joules),
+        settled_s=np.where(new, hashed_s, evidence.settled_s),
+        claimed_work=said.evidence.claimed_work * waits,
+        joules=said.evidence.joules * waits,
         jumps=evidence.jumps + (ended & ~believed),
     )
-    span = ClaimedSpan(believed, evidence.booked_s, told_s, shares, expected, work, said.joules)
-    return judged(heard, check, span, len(evidence) if tests is None else tests)
+    span = ClaimedSpan(believed, evidence.booked_s, told_s, shares, expected, said.work * part, said.joules * part)
+    return judged(heard, check, span, len(evidence) if tests is None else tests, check.pool_delay_s)
+
+
+def _later(said: Claims, later_s: Floats, last_s: Floats) -> Floats:
+    """The part of the claims since the last booking that is of the last `later_s` seconds, which are within the last span."""
+    later = np.where(said.whole, said.mean_ths * np.minimum(later_s, last_s), 0.0) * WORK_PER_THS_S
+    part = np.divide(later, said.work, out=np.zeros(len(later)), where=said.work > 0)
+    return np.clip(np.where(np.isnan(part), 0.0, part), 0.0, 1.0)

@@ -30,7 +30,7 @@ class ShareCheck(Watch):
     """Two readings further apart than this say nothing of the time between them; a counter that has not moved for this
     long stands still."""
     pool_delay_s: Seconds = 120
-    """A pool's figures may lag so far: after a machine began to hash, they count from then on."""
+    """A pool's figures may lag so far; its tests allow for it."""
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

@@ -27,14 +27,18 @@ from fleet.work.watch import Watch
 RunningT = TypeVar("RunningT", bound=Running)
 
 
-def judged(record: RunningT, check: Watch, span: Span, tests: int) -> RunningT:
-    """The record after a span; `tests` of such tests share the stated rate of false alarms."""
+def judged(record: RunningT, check: Watch, span: Span, tests: int, late_s: float = 0.0) -> RunningT:
+    """The record after a span; `tests` of such tests share the stated rate of false alarms.
+
+    Counts may be told up to `late_s` later than they came: no score is then off by more than what so long brings, and
+    the limits are higher by that.
+    """
     booked = span.booked & (span.expected > 0) & (span.to_s > span.from_s)
     if not booked.any():
         return record
     cut: dict[str, Any] = {name: np.where(booked, getattr(span, name), 0.0) for name in record.SUMS}
     clean = replace(span, booked=booked, **cut)
-    return _tested(_blocks(record, check, clean), check, clean, tests)
+    return _tested(_blocks(record, check, clean), check, clean, tests, late_s)
 
 
 def _blocks(record: RunningT, check: Watch, span: Span) -> RunningT:
@@ -56,18 +60,20 @@ def _blocks(record: RunningT, check: Watch, span: Span) -> RunningT:
     )
 
 
-def _tested(record: RunningT, check: Watch, span: Span, tests: int) -> RunningT:
+def _tested(record: RunningT, check: Watch, span: Span, tests: int, late_s: float) -> RunningT:
     """The running scores with the span in them, and the verdicts that they reach."""
     booked, was_short = span.booked, record.verdict == Verdict.SHORT
     gain = check.contrast.score(span.shares, span.expected)
     moved = record.score + np.where(was_short, -gain, gain)
     zero = moved <= 0
     score = np.where(zero, 0.0, moved)
-    limit = _limits(record, check, span, was_short, tests)
+    per_s = np.divide(span.expected, span.to_s - span.from_s, out=np.zeros(len(record)), where=booked)
+    slack = abs(check.contrast.step) * late_s * per_s
+    limit = _limits(record, check, booked, per_s, was_short, tests, slack)
     untested = record.verdict == Verdict.UNTESTED
     first = np.where(untested, record.first - gain, 0.0)
     turned = booked & (score >= limit)
-    honest = booked & untested & ~turned & (first >= -log(check.missed))
+    honest = booked & untested & ~turned & (first >= slack - log(check.missed))
     running = replace(
         record,
         score=score,
@@ -89,14 +95,16 @@ def _tested(record: RunningT, check: Watch, span: Span, tests: int) -> RunningT:
     return replace(running, changed_s=np.where(booked & zero, span.to_s, running.changed_s))
 
 
-def _limits(record: Running, check: Watch, span: Span, was_short: Bools, tests: int) -> Floats:
+def _limits(
+    record: Running, check: Watch, booked: Bools, per_s: Floats, was_short: Bools, tests: int, slack: Floats
+) -> Floats:
     """The limits of the running scores: of the present rate, and while a score is above zero never lower than before."""
-    per_s = np.divide(span.expected, span.to_s - span.from_s, out=np.zeros(len(record)), where=span.booked)
     limit = check.short_limit(per_s, tests)
     if was_short.any():
         limit = np.where(was_short, check.well_limit(per_s), limit)
+    limit = limit + slack
     limit = np.where(record.score > 0, np.maximum(record.limit, limit), limit)
-    return np.where(span.booked, limit, record.limit)
+    return np.where(booked, limit, record.limit)
 
 
 def _turned(running: RunningT, span: Span, turned: Bools, was_short: Bools) -> RunningT:

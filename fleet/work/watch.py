@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -26,9 +27,9 @@ class Watch(Settings):
     """What was counted is told over one to two such windows; what is older is forgotten."""
 
     @property
+    @abstractmethod
     def contrast(self) -> Contrast:
         """What is called short against what is well."""
-        raise NotImplementedError
 
     def short_limit(self, expected_per_s: Floats, tests: int) -> Floats:
         """limit[n] of the running score against alarms: `tests` of them share the fleet's rate of false alarms."""
