@@ -2,7 +2,7 @@
 
 Hash-rate averages over the windows that firmwares report, a jittering "now", thermometers with an offset and a drift,
 fans read in steps, power with a calibration error. A machine with a `claims` factor above one multiplies every hash
-rate that it states; its shares are counted by physics and do not lie.
+rate that it states; its shares are counted by physics or by real mining, and do not lie.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class Telemetry(NamedTuple):
     errors: int
     run_th: float
     share_difficulty: float
+    accepted_work: float
+    """Difficulty of the shares that were accepted; so for the next two."""
+    rejected_work: float
+    stale_work: float
 
     def board_ths(self, board: int, rate_ths: float) -> float:
         """A board's part of a hash rate."""
@@ -101,7 +105,7 @@ class Instruments:
         process_s, mode, state, rate_ths, minute, five, quarter, half, run_th, power_w = gauges[:10]
         error_c, chip_c, board_c, spread_c, one_c, two_c, three_c, one, two, three = gauges[10:20]
         speed, *rpm = gauges[20:25]
-        accepted, rejected, stale, errors, difficulty = gauges[25:]
+        accepted, rejected, stale, errors, difficulty, accepted_work, rejected_work, stale_work = gauges[25:]
         target = int(physics.target[row])
         elapsed_s = max(0.0, physics.at_s - process_s)
         chip_c, board_c = chip_c + error_c, board_c + error_c
@@ -133,11 +137,14 @@ class Instruments:
             errors=int(errors),
             run_th=run_th,
             share_difficulty=difficulty,
+            accepted_work=accepted_work,
+            rejected_work=rejected_work,
+            stale_work=stale_work,
         )
 
     def _tabled(self) -> Floats:
-        """table[n, 30]: every gauge of every machine but its target, in the order in which `telemetry` takes them apart."""
-        physics, claims = self.physics, self.claims
+        """table[n, 33]: every gauge of every machine but its target, in the order in which `telemetry` takes them apart."""
+        physics, claims, counts = self.physics, self.claims, self.physics.counts
         drift_c = physics.drift_c_per_day * ((physics.at_s - physics.began_s) / SECONDS_PER_DAY)
         return np.column_stack(
             [
@@ -148,6 +155,7 @@ class Instruments:
                 *(physics.sensor_c + drift_c, physics.chip_c, physics.board_c, self._chip_spread_c),
                 *(self._board_offset_c, physics.board_share * physics.board_alive),
                 *(physics.fan_speed, self._rpm * (physics.fan_speed[:, None] * physics.fan_alive)),
-                *(physics.accepted, physics.rejected, physics.stale, physics.errors, physics.share_difficulty),
+                *(counts.accepted, counts.rejected, counts.stale, counts.errors, counts.difficulty),
+                *(counts.accepted_work, counts.rejected_work, counts.stale_work),
             ]
         )

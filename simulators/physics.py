@@ -8,6 +8,7 @@ is random (how a machine differs from its nameplate, when a board fails, how man
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ from fleet.machine import SLEEP, Roster
 from fleet.reading import State
 from fleet.units import HASHES_PER_DIFFICULTY, HASHES_PER_TERAHASH, SECONDS_PER_HOUR
 from simulators.behaviour import Behaviour
+from simulators.share_counts import Counted, ShareCounts
 
 BOARDS = 3
 FANS = 4
@@ -32,8 +34,6 @@ BOARD_RISE_C, CHIP_RISE_C = 32.0, 15.0
 """Rise over the air at the highest operating point with all fans at full speed, and from board to chip."""
 TRIP_C = 105.0
 """A firmware switches its boards off at this chip temperature."""
-ERRORS_PER_TERAHASH = 1e-4
-"""Hardware errors at 75 degrees on the chip (the captured S19 Pro: 562 in 5.6e6 TH); they double every 7 degrees."""
 
 Rows: TypeAlias = "slice | Ints"
 
@@ -135,12 +135,6 @@ class Physics:
         self.hashes_th: Floats = np.zeros(n)
         self.used_h: Floats = np.zeros(n)
         self.process_th: Floats = np.zeros(n)
-        self.shares: Ints = np.zeros(n, np.int64)
-        self.accepted: Ints = np.zeros(n, np.int64)
-        self.rejected: Ints = np.zeros(n, np.int64)
-        self.stale: Ints = np.zeros(n, np.int64)
-        self.errors: Ints = np.zeros(n, np.int64)
-        self.errors_ever: Ints = np.zeros(n, np.int64)
         self.power_w: Floats = np.zeros(n)
         self.hashrate_ths: Floats = np.zeros(n)
         self.fan_speed: Floats = np.full(n, 0.2)
@@ -173,7 +167,7 @@ class Physics:
         self.fan_life_h: Floats = rng.exponential(1.0, (n, FANS)) * spread.fan_life_h
         usual_ths = self.true_hashrate_ths[self._rows, self.roster.usual]
         per_share = np.maximum(usual_ths * HASHES_PER_TERAHASH * SECONDS_PER_SHARE / HASHES_PER_DIFFICULTY, 1.0)
-        self.share_difficulty: Floats = np.exp2(np.round(np.log2(per_share)))
+        self.counts = ShareCounts.of(np.exp2(np.round(np.log2(per_share))))
         self._count_parts()
 
     def _count_parts(self) -> None:
@@ -298,8 +292,7 @@ class Physics:
     def _new_process(self, rows: Ints, when_s: Floats) -> None:
         """The machine's own counters begin at zero."""
         self.process_s[rows] = when_s
-        for column in (self.accepted, self.rejected, self.stale, self.errors):
-            column[rows] = 0
+        self.counts.restart(rows)
         self.process_th[rows] = 0.0
 
     def _segment(self, rows: Rows, begin_s: Floats, end_s: Floats, ambient_c: float) -> None:
@@ -349,23 +342,22 @@ class Physics:
         age_s = self._draws.uniform(0.5, 1.0, len(self)) * BEFORE_S
         self._new_process(self._rows, self.at_s - age_s)
         self._count(slice(None), self.hashrate_ths * age_s)
-        self.shares[:], self.errors_ever[:] = 0, 0
+        self.counts.settle()
 
     def _count(self, rows: Rows, terahashes: Floats) -> None:
-        """Shares are Poisson in the hashes that were really made; hardware errors grow with the chip's heat."""
+        """What the hashes that were made come to."""
         self.process_th[rows] += terahashes
-        shares = self._draws.poisson(
-            terahashes * (HASHES_PER_TERAHASH / HASHES_PER_DIFFICULTY) / self.share_difficulty[rows]
-        )
-        rejected = self._draws.binomial(shares, 0.002)
-        stale = self._draws.binomial(shares - rejected, 0.0005)
-        errors = self._draws.poisson(terahashes * ERRORS_PER_TERAHASH * np.exp2((self.chip_c[rows] - 75.0) / 7.0))
-        self.shares[rows] += shares
-        self.accepted[rows] += shares - rejected - stale
-        self.rejected[rows] += rejected
-        self.stale[rows] += stale
-        self.errors[rows] += errors
-        self.errors_ever[rows] += errors
+        self.counts.draw(rows, terahashes, self.chip_c[rows], self._draws)
+
+    def tell_shares(self, rows: Ints) -> None:
+        """From here on, what `rows` count comes from real mining (`take_shares`), and from no draw."""
+        self.version += 1
+        self.counts.tell(rows)
+
+    def take_shares(self, rows: Ints, counted: Sequence[Counted], difficulty: Sequence[float]) -> None:
+        """What `rows` counted since the last time; see `ShareCounts.take`."""
+        self.version += 1
+        self.counts.take(rows, counted, difficulty)
 
     # ------------------------------------------------------------------------------------------------ what is true
 
@@ -386,7 +378,8 @@ class Physics:
         return Truth(
             at_s=self.at_s,
             state=self.state,
-            hardware_errors=self.errors_ever.copy(),
+            shares=self.counts.ever.copy(),
+            hardware_errors=self.counts.errors_ever.copy(),
             boards_alive=self.board_alive.sum(axis=1),
             fans_alive=self.fan_alive.sum(axis=1),
             **copies,

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fleet.machine import SLEEP, Machine
 from simulators.faults import Mishap, Quirk
 from simulators.hardware import Hardware, hardware
 from simulators.instruments import Telemetry
+from simulators.mining.mined import SlotCount
+
+if TYPE_CHECKING:
+    from simulators.mining.machine import Miner
 
 BOOTED_BEFORE_S = 86_400.0
 """How long every machine has been up when the world begins."""
@@ -94,6 +98,10 @@ class Unit:
         self.hostname = machine.id
         worker = f"hashwatt.{machine.id}"
         self.pools = [PoolSlot(f"stratum+tcp://pool{i}.example.net:3333", worker) for i in ("", "2", "3")]
+        self.preferred = 0
+        """The pool that it is told to mine on, by its place."""
+        self.mining: Miner | None = None
+        """Its mining process, when it mines for real."""
 
     def token(self, purpose: str) -> str:
         """Eight letters that differ by machine, purpose and boot."""
@@ -120,6 +128,31 @@ class Unit:
     def quirk(self, quirk: Quirk) -> bool:
         """Has the firmware this quirk?"""
         return self.ground.quirk(self.row, quirk)
+
+    @property
+    def active_pool(self) -> int:
+        """The place of the pool that it works for, or worked for last."""
+        return self.preferred if self.mining is None else self.mining.line.index
+
+    def pool_count(self, telemetry: Telemetry, index: int) -> SlotCount:
+        """What it has counted of one configured pool; without real mining, everything was the preferred one's."""
+        if self.mining is not None:
+            return self.mining.slot(index)
+        if index != self.preferred or not self.pools[index].url:
+            return SlotCount()
+        t = telemetry
+        return SlotCount(
+            t.accepted,
+            t.rejected,
+            t.stale,
+            t.accepted_work,
+            t.rejected_work,
+            t.stale_work,
+            t.at_s,
+            t.share_difficulty,
+            active=t.target != SLEEP,
+            used=True,
+        )
 
     def take(self, mode: int) -> None:
         """Take an operating point; a machine that is lying in this exchange does nothing."""

@@ -31,8 +31,10 @@ from simulators.clock import Clock
 from simulators.faults import FaultPlan, Faults, Mishap, Quirk
 from simulators.hardware import hardware
 from simulators.instruments import Instruments, Telemetry
+from simulators.mining.mine import Mine
+from simulators.mining.work import Work
 from simulators.physics import Physics, Spread, Truth
-from simulators.unit import Unit
+from simulators.unit import PoolSlot, Unit
 from simulators.wire.antminer import AntminerConversation
 from simulators.wire.antminer_web import AntminerWeb
 from simulators.wire.conversation import Conversation
@@ -97,6 +99,7 @@ class World:
         step_s: the shortest step of the background task, in the world's seconds.
         one_listener: one listener per port, bound to the loopback device (needs root), instead of one per machine;
             nobody else may listen on that port, on whatever address.
+        work: who of the machines mines for real, where and how; nobody, unless given.
 
     Raises:
         ValueError: a host that is not loopback, or a dialect that nobody here speaks.
@@ -115,6 +118,7 @@ class World:
         asleep: Iterable[str] = (),
         step_s: float = STEP_S,
         one_listener: bool = False,
+        work: Work | None = None,
     ) -> None:
         for machine in roster.machines:
             if not ipaddress.ip_address(machine.host).is_loopback:
@@ -127,6 +131,8 @@ class World:
         self._faults = Faults(faults or FaultPlan(), [machine.id for machine in roster.machines], seed)
         self._spread = spread
         self._asleep = tuple(asleep)
+        self._work = work
+        self.mine: Mine | None = None
         self._servers: list[asyncio.Server] = []
         self._pulse: asyncio.Task[None] | None = None
         self.physics: Physics
@@ -203,6 +209,8 @@ class World:
         self._begin()
         try:
             await self._listen()
+            if self.mine is not None:
+                await self.mine.start()
         except BaseException:
             await self._stop()
             raise
@@ -227,6 +235,12 @@ class World:
             self.physics.begin_asleep(np.array([self.roster.index[machine] for machine in self._asleep]))
         self._instruments = Instruments(self.physics, self.seed, self._claims, top_rpm)
         self.units = tuple(Unit(self, row, machine) for row, machine in enumerate(machines))
+        if self._work is not None:
+            for unit in self.units:
+                if self._work.pools and self._work.includes(unit.machine.id):
+                    user = f"{self._work.account}.{unit.machine.id}"
+                    unit.pools = [PoolSlot(url, user) for url in self._work.pools]
+            self.mine = Mine(self, self._work)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -264,6 +278,8 @@ class World:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._pulse
             self._pulse = None
+        if self.mine is not None:
+            await self.mine.stop()
         servers, self._servers = self._servers, []
         for server in servers:
             server.close()

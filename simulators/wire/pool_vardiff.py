@@ -27,7 +27,7 @@ class Vardiff:
     ) -> None:
         self._least, self._most, self._wanted, self._length_s = least, most, wanted, window_s
         self._since_s, self._work, self._shares = at_s, 0.0, 0
-        self.difficulty = difficulty
+        self.difficulty = float(difficulty)
 
     def share(self, at_s: float, work: float) -> bool:
         """A good share of so much work; is there another difficulty now?"""

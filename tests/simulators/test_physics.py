@@ -189,7 +189,7 @@ def test_shares_do_not_lie() -> None:
     physics = Physics(site(300), 7, at_s=T0)
     physics.step(T0 + 3_600.0)
     truth = physics.truth()
-    expected = truth.hashes_th * HASHES_PER_TERAHASH / HASHES_PER_DIFFICULTY / physics.share_difficulty
+    expected = truth.hashes_th * HASHES_PER_TERAHASH / HASHES_PER_DIFFICULTY / physics.counts.difficulty
     score = (truth.shares - expected) / np.sqrt(expected)
     assert abs(float(score.mean())) < 0.25
     assert 0.8 < float(score.std()) < 1.2
