@@ -6,7 +6,10 @@ socket, no clock: whoever has a connection hands over bytes and times.
 
 from __future__ import annotations
 
-from fleet.work.stratum.jobs import Job, JobBook, Limits
+from fleet.work.stratum.addresses import Network, address_of, script_of
+from fleet.work.stratum.book import JobBook, Limits
+from fleet.work.stratum.coinbase import Coinbase, Output, read_coinbase
+from fleet.work.stratum.jobs import Job
 from fleet.work.stratum.lines import Lines, TooLong
 from fleet.work.stratum.messages import (
     Authorize,
@@ -20,6 +23,7 @@ from fleet.work.stratum.messages import (
     Notify,
     Other,
     Ping,
+    Pong,
     PoolMessage,
     Reconnect,
     Request,
@@ -38,17 +42,23 @@ from fleet.work.stratum.notices import read_pool, write_pool
 from fleet.work.stratum.replies import (
     Configured,
     Subscription,
+    asked_mask,
+    cause,
+    grant,
     read_configured,
     read_subscription,
+    refusal,
     write_response,
     write_subscription,
 )
 from fleet.work.stratum.requests import read_request, write_request
-from fleet.work.stratum.shares import Candidate, Judged, judge
+from fleet.work.stratum.seen import Memory
+from fleet.work.stratum.shares import Candidate, Judged, Quarrel, judge, quarrel
 
 __all__ = [
     "Authorize",
     "Candidate",
+    "Coinbase",
     "Configure",
     "Configured",
     "Error",
@@ -61,11 +71,16 @@ __all__ = [
     "Limits",
     "Lines",
     "Malformed",
+    "Memory",
     "MultiVersion",
+    "Network",
     "Notify",
     "Other",
+    "Output",
     "Ping",
+    "Pong",
     "PoolMessage",
+    "Quarrel",
     "Reconnect",
     "Request",
     "Response",
@@ -80,11 +95,19 @@ __all__ = [
     "SuggestDifficulty",
     "SuggestTarget",
     "TooLong",
+    "address_of",
+    "asked_mask",
+    "cause",
+    "grant",
     "judge",
+    "quarrel",
+    "read_coinbase",
     "read_configured",
     "read_pool",
     "read_request",
     "read_subscription",
+    "refusal",
+    "script_of",
     "write_pool",
     "write_request",
     "write_response",

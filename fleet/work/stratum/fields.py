@@ -1,7 +1,8 @@
-"""Fields: how hexadecimal, numbers and texts stand in Stratum lines, strictly and with the leniency that firmware needs.
+"""Fields: how hexadecimal, numbers and texts stand in Stratum lines, strictly, and as leniently as firmware needs.
 
 Every function takes one JSON value and gives it decoded, or raises `Unreadable` with what was expected. Nothing here is
-Python's own leniency: no underscores, signs, spaces or digits of other scripts.
+Python's own leniency: no underscores, signs, spaces or digits of other scripts in hexadecimal. What is lenient is so
+because somebody sends it, and says who (the table of quirks in docs/stratum.md has the sources).
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from binascii import Error as NotHex
 from binascii import a2b_hex
 from typing import Any, Final
 
+from fleet.work.target import DIFFICULTY_1_TARGET
+
 _WORD: Final = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,8})", re.ASCII)
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
+_DECIMAL: Final = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})? *", re.ASCII)
+_TRUE: Final = frozenset({"true", "1", "yes"})
 _SHOWN_CHARACTERS: Final = 40
+_DECIMAL_CHARACTERS: Final = 64
+_DIFFICULTY_1: Final = float(DIFFICULTY_1_TARGET)
 
 
 class Unreadable(ValueError):
@@ -22,18 +28,30 @@ class Unreadable(ValueError):
 
 
 def shown(value: Any) -> str:
-    """A value from the wire in an error message: short, and printable whatever it is."""
-    text = ascii(value) if isinstance(value, (str, int, float, bool)) or value is None else f"a {type(value).__name__}"
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    """A value from the wire for an error message: short, and printable whatever it is."""
+    if not isinstance(value, (str, int, float)) and value is not None:
+        return f"a {type(value).__name__}"
+    text = ascii(value[: _SHOWN_CHARACTERS + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+
+
+# --------------------------------------------------------------------------------------------------- hexadecimal
 
 
 def word(value: Any, name: str) -> int:
-    """32 bits as hexadecimal digits, big-endian: eight of them, or fewer (leading zeros dropped), or with 0x before."""
+    """32 bits as eight hexadecimal digits, big-endian; see `lenient_word` for what else is taken."""
     try:
         if len(value) == 8:
             return int.from_bytes(a2b_hex(value), "big")
     except (NotHex, TypeError, ValueError):
         pass
+    return lenient_word(value, name)
+
+
+def lenient_word(value: Any, name: str) -> int:
+    """32 bits as fewer digits than eight (NerdMiner, public-pool), with 0x before, or as the number itself (SRI)."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32:
+        return value
     found = _WORD.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise Unreadable(f"{name} {shown(value)}, expected up to 8 hexadecimal digits")
@@ -41,12 +59,12 @@ def word(value: Any, name: str) -> int:
 
 
 def octets(value: Any, name: str, most_bytes: int) -> bytes:
-    """Bytes as an even number of hexadecimal digits, with or without 0x before."""
+    """Bytes in hexadecimal, two digits each; an odd first digit stands for a byte (SRI), 0x before is dropped."""
     try:
-        found = a2b_hex(value if value[:2] not in {"0x", "0X"} else value[2:])
-    except (NotHex, TypeError, ValueError, KeyError) as error:
-        raise Unreadable(f"{name} {shown(value)}, expected hexadecimal digits") from error
-    if len(found) > most_bytes or not isinstance(value, str):
+        found = a2b_hex(value)
+    except (NotHex, TypeError, ValueError):
+        found = _lenient_octets(value, name)
+    if len(found) > most_bytes:
         raise Unreadable(f"{name} of {len(found)} bytes, expected at most {most_bytes}")
     return found
 
@@ -59,28 +77,21 @@ def exact_octets(value: Any, name: str, size_bytes: int) -> bytes:
     return found
 
 
-def text(value: Any, name: str, most_characters: int = 512) -> str:
-    """A string of bounded length."""
-    if not isinstance(value, str) or len(value) > most_characters:
-        raise Unreadable(f"{name} {shown(value)}, expected a text of at most {most_characters} characters")
-    return value
+def _lenient_octets(value: Any, name: str) -> bytes:
+    """Bytes in hexadecimal that are not written as they should be."""
+    try:
+        digits = value[2:] if value[:2] in {"0x", "0X"} else value
+        return a2b_hex(digits if len(digits) % 2 == 0 else "0" + digits)
+    except (NotHex, TypeError, ValueError, KeyError) as error:
+        raise Unreadable(f"{name} {shown(value)}, expected hexadecimal digits") from error
 
 
-def identifier(value: Any, name: str, most_characters: int = 128) -> str:
-    """A name that a peer chose, as a string; a pool that counts its jobs may send the number itself."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return text(value, name, most_characters)
-
-
-def optional_text(value: Any, name: str, most_characters: int = 512) -> str | None:
-    """A string, or nothing (null)."""
-    return None if value is None else text(value, name, most_characters)
+# ------------------------------------------------------------------------------------------------------- numbers
 
 
 def number(value: Any, name: str) -> float:
-    """A finite number: as itself or as a decimal text."""
-    if isinstance(value, str) and len(value) <= 64 and _NUMBER.fullmatch(value.strip(" ")):
+    """A finite number, as itself or as a decimal text."""
+    if isinstance(value, str) and len(value) <= _DECIMAL_CHARACTERS and _DECIMAL.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Unreadable(f"{name} {shown(value)}, expected a number")
@@ -94,10 +105,10 @@ def number(value: Any, name: str) -> float:
 
 
 def difficulty(value: Any, name: str = "difficulty") -> float:
-    """A difficulty: finite and above zero."""
+    """A difficulty: above zero, and low enough that some hash can reach it (that is below 2**224)."""
     found = number(value, name)
-    if found <= 0:
-        raise Unreadable(f"{name} {shown(value)}, expected above zero")
+    if not 0.0 < found <= _DIFFICULTY_1:
+        raise Unreadable(f"{name} {shown(value)}, expected above zero and below 2**224")
     return found
 
 
@@ -110,12 +121,51 @@ def whole(value: Any, name: str, least: int, most: int) -> int:
 
 
 def optional_port(value: Any, name: str = "port") -> int | None:
-    """A TCP port; null, an empty text and zero are none."""
-    return None if value in (None, "", 0, "0") else whole(value, name, 1, 65_535)
+    """A TCP port, as a number or as text (ckpool); null, an empty text and zero are none."""
+    return None if value is None or value in ("", 0, "0") else whole(value, name, 1, 65_535)
 
 
 def flag(value: Any) -> bool:
-    """A truth value: as itself, 0 or 1, or as text."""
-    if isinstance(value, str):
-        return value.strip().lower() in {"true", "1", "yes"}
-    return value is True or value == 1
+    """A truth value: as itself, as a number, or as text."""
+    return value.strip().lower() in _TRUE if isinstance(value, str) else value is True or value == 1
+
+
+# --------------------------------------------------------------------------------------------------------- texts
+
+
+def text(value: Any, name: str, most_characters: int = 1_024) -> str:
+    """A string of bounded length."""
+    if not isinstance(value, str) or len(value) > most_characters:
+        raise Unreadable(f"{name} {shown(value)}, expected a text of at most {most_characters} characters")
+    return value
+
+
+def optional_text(value: Any, name: str, most_characters: int = 1_024) -> str | None:
+    """A string, or null."""
+    return None if value is None else text(value, name, most_characters)
+
+
+def identifier(value: Any, name: str, most_characters: int = 128) -> str:
+    """A name that a peer chose; a pool that counts its jobs may use the number itself (btcpool)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text(value, name, most_characters)
+
+
+# ----------------------------------------------------------------------------------------------------- parameters
+
+
+def listed(params: Any) -> list[Any]:
+    """A message's parameters: a list; null or nothing is none (firmware), one bare value is itself (cgminer)."""
+    if params is None:
+        return []
+    if isinstance(params, (str, int, float)):
+        return [params]
+    if not isinstance(params, list):
+        raise Unreadable("parameters that are no list")
+    return params
+
+
+def at(params: list[Any], place: int) -> Any:
+    """A parameter, or null where the list is shorter."""
+    return params[place] if place < len(params) else None

@@ -1,7 +1,7 @@
 """Messages of Stratum V1 as values: what miners ask, what pools say, and what is not a message at all.
 
 Hashes, nonces and times are decoded here already: bytes as they stand in a header, integers otherwise. Ids are whatever
-JSON value the sender chose, because the answer has to carry the same one. What a shares costs is dominated by the
+JSON value the sender chose, because the answer has to carry the same one. What a share costs is dominated by the
 objects made for it, so the two messages of the hot path, `Submit` and `Response`, are plain tuples with names.
 """
 
@@ -191,6 +191,13 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class Pong:
+    """ESP-Miner's answer to a ping, which is a request of its own."""
+
+    id: Id
+
+
+@dataclass(frozen=True, slots=True)
 class Error:
     """Why a request was refused: the array [code, message, traceback], an object, or a bare text."""
 
@@ -232,6 +239,7 @@ Request: TypeAlias = (
     | MultiVersion
     | GetVersion
     | Ping
+    | Pong
     | Response
     | Other
 )
@@ -246,6 +254,7 @@ PoolMessage: TypeAlias = (
     | SetGoal
     | GetVersion
     | Ping
+    | Pong
     | Response
     | Other
 )

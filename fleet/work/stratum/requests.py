@@ -1,20 +1,23 @@
 """Requests: what miners send, from a line to a message and back.
 
-One table maps a method's name to the function that reads its parameters. `mining.submit` is tried before the table,
-because nearly every line is one. Whatever cannot be read is `Malformed` with a reason, never an exception.
+One table maps a method's name to the function that reads its parameters; a second one holds the other names that
+firmware has for methods. `mining.submit` is tried before the tables, because nearly every line is one. Whatever cannot
+be read is `Malformed` with a reason, never an exception.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from fleet.work.stratum.fields import (
     Unreadable,
+    at,
     difficulty,
     identifier,
+    listed,
     octets,
     optional_port,
     optional_text,
@@ -32,6 +35,7 @@ from fleet.work.stratum.messages import (
     MultiVersion,
     Other,
     Ping,
+    Pong,
     Request,
     Response,
     Submit,
@@ -42,9 +46,11 @@ from fleet.work.stratum.messages import (
 from fleet.work.stratum.replies import read_response, write_response
 
 MOST_EXTRANONCE2_BYTES: Final = 32
+_MessageT = TypeVar("_MessageT")
+Readers = dict[str, Callable[[Id, list[Any]], _MessageT]]
 
 
-def read_request(line: bytes) -> Request | Malformed:  # noqa: PLR0911 - one refusal per reason
+def read_request(line: bytes) -> Request | Malformed:
     """The message that a miner's line is, or why it is none."""
     try:
         message = orjson.loads(line)
@@ -52,25 +58,12 @@ def read_request(line: bytes) -> Request | Malformed:  # noqa: PLR0911 - one ref
         return Malformed(f"no JSON: {error}")
     if type(message) is not dict:
         return Malformed("JSON, but no object")
-    method, params = message.get("method"), message.get("params")
-    if method == "mining.submit" and type(params) is list:
-        return _submit(message.get("id"), params)
-    if method is None:
-        return read_response(message)
-    request_id = message.get("id")
-    if not isinstance(method, str):
-        return Malformed("a method that is no text", None, request_id)
-    read = _READERS.get(method)
-    if read is None:
-        return Other(request_id, method, params)
-    # null and a missing list mean no parameters; firmware does both
-    params = [] if params is None else params
-    if not isinstance(params, list):
-        return Malformed("parameters that are no list", method, request_id)
+    if message.get("method") != "mining.submit":
+        return read_message(message, _READERS)
     try:
-        return read(request_id, params)
+        return _submit(message.get("id"), message.get("params"))
     except Unreadable as error:
-        return Malformed(str(error), method, request_id)
+        return Malformed(str(error), "mining.submit", message.get("id"))
 
 
 def write_request(request: Request) -> bytes:
@@ -81,67 +74,102 @@ def write_request(request: Request) -> bytes:
     return orjson.dumps({"id": request.id, "method": method, "params": params}) + b"\n"
 
 
-def _submit(request_id: Id, params: list[Any]) -> Submit | Malformed:
-    """A share; five parameters, or six with version bits."""
+def read_message(message: dict[str, Any], readers: Readers[_MessageT]) -> _MessageT | Response | Other | Malformed:
+    """The message that an object is: by its method's reader, a response where it has none, or one that is passed on."""
+    method = message.get("method")
+    if method is None:
+        return read_response(message)
+    message_id = message.get("id")
+    if not isinstance(method, str):
+        return Malformed("a method that is no text", None, message_id)
     try:
-        return Submit(
-            request_id,
-            text(params[0], "worker"),
-            identifier(params[1], "job"),
-            octets(params[2], "extranonce2", MOST_EXTRANONCE2_BYTES),
-            word(params[3], "time"),
-            word(params[4], "nonce"),
-            word(params[5], "version bits") if len(params) > 5 and params[5] is not None else None,
-        )
+        name, params = split_call(method, message.get("params"))
+        read = readers.get(name) or readers.get(_OTHER_NAMES.get(name.lower(), name.lower()))
+        return Other(message_id, method, message.get("params")) if read is None else read(message_id, listed(params))
     except Unreadable as error:
-        return Malformed(str(error), "mining.submit", request_id)
-    except IndexError:
-        return Malformed(f"{len(params)} parameters, expected 5 or 6", "mining.submit", request_id)
+        return Malformed(str(error), method, message_id)
 
 
-def _at(params: list[Any], place: int) -> Any:
-    """A parameter, or null where the list is shorter."""
-    return params[place] if place < len(params) else None
+def split_call(method: str, params: Any) -> tuple[str, Any]:
+    """A method's name and parameters; cgminer's forks write `mining.suggest_difficulty(1024)` (ckpool reads it so)."""
+    name, bracket, rest = method.partition("(")
+    if not bracket or params:
+        return name, params
+    argument = rest.rstrip(")")
+    return name, [argument] if argument else []
+
+
+_OTHER_NAMES: Final = {
+    "mining.set_version": "mining.set_version_mask",  # SRI's translator
+    "mining.auth": "mining.authorize",  # ckpool takes every name that begins so
+    "mining.pong": "pong",
+    "client.show_messages": "client.show_message",
+}
+
+
+def _submit(request_id: Id, params: Any) -> Submit:
+    """A share: five parameters, or six with version bits; more are other coins', and left alone."""
+    if type(params) is not list or len(params) < 5:
+        raise Unreadable(f"{len(params) if type(params) is list else 'no'} parameters, expected 5 or 6")
+    worker, job_id = params[0], params[1]
+    bits = params[5] if len(params) > 5 else None
+    return Submit(
+        request_id,
+        worker if type(worker) is str and len(worker) < 512 else text(worker, "worker"),
+        job_id if type(job_id) is str and len(job_id) < 128 else identifier(job_id, "job"),
+        octets(params[2], "extranonce2", MOST_EXTRANONCE2_BYTES),
+        word(params[3], "time"),
+        word(params[4], "nonce"),
+        # an empty text is none, as ckpool reads it
+        None if bits is None or bits == "" else word(bits, "version bits"),
+    )
 
 
 def _subscribe(request_id: Id, params: list[Any]) -> Subscribe:
-    """[user agent, session, host, port], each of which may be missing."""
+    """[user agent, session, host, port], each of which may be missing; NiceHash has a time and a signature there."""
     return Subscribe(
         request_id,
-        optional_text(_at(params, 0), "user agent"),
-        optional_text(_at(params, 1), "session"),
-        optional_text(_at(params, 2), "host"),
-        optional_port(_at(params, 3)),
+        optional_text(at(params, 0), "user agent"),
+        optional_text(at(params, 1), "session"),
+        optional_text(at(params, 2), "host"),
+        optional_port(at(params, 3)),
     )
 
 
 def _authorize(request_id: Id, params: list[Any]) -> Authorize:
     """[user, password]."""
-    return Authorize(request_id, text(_at(params, 0), "user"), optional_text(_at(params, 1), "password"))
+    return Authorize(request_id, text(at(params, 0), "user"), optional_text(at(params, 1), "password"))
 
 
 def _configure(request_id: Id, params: list[Any]) -> Configure:
-    """[[extension …], {extension.parameter: value …}]."""
-    names, parameters = _at(params, 0), _at(params, 1)
+    """[[extension …], {extension.parameter: value …}] (BIP 310)."""
+    names, parameters = at(params, 0), at(params, 1)
     if not isinstance(names, list) or not isinstance(parameters, (dict, type(None))):
         raise Unreadable("parameters, expected a list of extensions and an object")
     return Configure(request_id, tuple(text(name, "extension") for name in names), parameters or {})
 
 
-_READERS: Final[dict[str, Callable[[Id, list[Any]], Request]]] = {
+def _suggest_target(request_id: Id, params: list[Any]) -> SuggestTarget:
+    """[256 bits in hexadecimal, big-endian]."""
+    target = int.from_bytes(octets(at(params, 0), "target", 32), "big")
+    if target == 0:
+        raise Unreadable("a target of zero, expected one that some hash can reach")
+    return SuggestTarget(request_id, target)
+
+
+_READERS: Final[Readers[Request]] = {
     "mining.subscribe": _subscribe,
     "mining.authorize": _authorize,
     "mining.configure": _configure,
-    "mining.submit": lambda request_id, _: Other(request_id, "mining.submit", None),
+    "mining.submit": _submit,
     "mining.extranonce.subscribe": lambda request_id, _: ExtranonceSubscribe(request_id),
-    "mining.suggest_difficulty": lambda request_id, params: SuggestDifficulty(request_id, difficulty(_at(params, 0))),
-    "mining.suggest_target": lambda request_id, params: SuggestTarget(
-        request_id, int.from_bytes(octets(_at(params, 0), "target", 32), "big")
-    ),
+    "mining.suggest_difficulty": lambda request_id, params: SuggestDifficulty(request_id, difficulty(at(params, 0))),
+    "mining.suggest_target": _suggest_target,
     "mining.multi_version": lambda request_id, params: MultiVersion(
-        request_id, whole(_at(params, 0), "versions", 0, 1 << 32)
+        request_id, whole(at(params, 0), "versions", 0, 1 << 32)
     ),
     "mining.ping": lambda request_id, _: Ping(request_id),
+    "pong": lambda request_id, _: Pong(request_id),
     "client.get_version": lambda request_id, _: GetVersion(request_id),
 }
 
@@ -149,37 +177,38 @@ _READERS: Final[dict[str, Callable[[Id, list[Any]], Request]]] = {
 def _parts(request: Request) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - one case per method
     """A request's method and parameters."""
     match request:
-        case Submit():
-            params = [
-                request.worker,
-                request.job_id,
-                request.extranonce2.hex(),
-                f"{request.time_s:08x}",
-                f"{request.nonce:08x}",
-            ]
-            return "mining.submit", params if request.version_bits is None else [*params, f"{request.version_bits:08x}"]
-        case Subscribe():
-            fields = [request.agent, request.session, request.host, request.port]
+        case Submit(_, worker, job_id, extranonce2, time_s, nonce, bits):
+            params = [worker, job_id, extranonce2.hex(), f"{time_s:08x}", f"{nonce:08x}"]
+            return "mining.submit", params if bits is None else [*params, f"{bits:08x}"]
+        case Subscribe(_, agent, session, host, port):
+            fields = [agent, session, host, port]
             while fields and fields[-1] is None:
                 fields.pop()
             return "mining.subscribe", fields
-        case Authorize():
-            return "mining.authorize", [request.user] if request.password is None else [request.user, request.password]
-        case Configure():
-            return "mining.configure", [list(request.extensions), dict(request.parameters)]
+        case Authorize(_, user, password):
+            return "mining.authorize", [user] if password is None else [user, password]
+        case Configure(_, extensions, parameters):
+            return "mining.configure", [list(extensions), dict(parameters)]
         case ExtranonceSubscribe():
             return "mining.extranonce.subscribe", []
-        case SuggestDifficulty():
-            return "mining.suggest_difficulty", [request.difficulty]
-        case SuggestTarget():
-            return "mining.suggest_target", [f"{request.target:064x}"]
-        case MultiVersion():
-            return "mining.multi_version", [request.versions]
+        case SuggestDifficulty(_, asked):
+            return "mining.suggest_difficulty", [plain(asked)]
+        case SuggestTarget(_, target):
+            return "mining.suggest_target", [f"{target:064x}"]
+        case MultiVersion(_, versions):
+            return "mining.multi_version", [versions]
         case Ping():
             return "mining.ping", []
+        case Pong():
+            return "pong", []
         case GetVersion():
             return "client.get_version", []
-        case Other():
-            return request.method, request.params
-        case Response():  # pragma: no cover - written by write_response
+        case Other(_, method, others):
+            return method, others
+        case Response():
             raise TypeError("a response has no method")
+
+
+def plain(value: float) -> float:
+    """A number as old firmware reads it: a whole one without a point."""
+    return int(value) if abs(value) < 1 << 53 and value == int(value) else value
