@@ -9,7 +9,7 @@ Analysis, 1947; D. Siegmund, Sequential Analysis, 1985, chapters 2 and 3).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, expm1, log, log1p
+from math import exp, expm1, inf, log, log1p
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from fleet.columns import Floats
 
 _SAME: Final = 1e-12
 _HALVINGS: Final = 200
+_OVERFLOW: Final = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Contrast:
         """What one expected count adds to it."""
         return self.null - self.other
 
-    def score(self, counts: Floats, expected: Floats) -> Floats:
+    def score(self, counts: Floats, expected: Floats | float) -> Floats:
         """Log-likelihood ratio of "other" against "null"; shapes as given."""
         return counts * self.step + expected * self.slope
 
@@ -85,7 +86,10 @@ class Contrast:
         h = self.exponent(rate)
         if h == 0:
             return -null_at / (other_at - null_at)
-        return expm1(h * null_at) / (exp(h * null_at) - exp(h * other_at))
+        # (1 - e^(h null_at)) / (e^(h other_at) - e^(h null_at)), turned so that no exponent is above zero
+        if h < 0:
+            return expm1(-h * null_at) / expm1(h * (other_at - null_at))
+        return expm1(h * null_at) * exp(-h * other_at) / expm1(h * (null_at - other_at))
 
     def counts(self, rate: float, other_at: float, null_at: float) -> float:
         """Expected counts until that test ends (Wald: overshoot left out)."""
@@ -96,14 +100,17 @@ class Contrast:
         return (above * other_at + (1 - above) * null_at) / drift
 
     def counts_reflected(self, rate: float, limit: float) -> float:
-        """Expected counts until the score, held at zero from below, reaches `limit` (a Brownian motion's, Siegmund 2.52)."""
-        drift, variance = self.drift(rate), rate * self.step**2
-        if abs(drift) < _SAME:
-            return limit**2 / variance
-        twice = 2 * drift / variance
-        if -twice * limit > 700:
-            return float("inf")
-        return (limit + expm1(-twice * limit) / twice) / drift
+        """Expected counts until the score, held at zero from below, first reaches `limit`; infinite where that overflows.
+
+        With the h of `exponent`, (limit - (e^(h limit) - 1) / h) / drift: a Brownian motion's (Siegmund 1985, 2.52), and
+        under "null" the bound of `rare_limit`.
+        """
+        drift, h = self.drift(rate), self.exponent(rate)
+        if h == 0:
+            return limit**2 / (rate * self.step**2)
+        if h * limit > _OVERFLOW:
+            return inf
+        return (limit - expm1(h * limit) / h) / drift
 
     def rare_limit(self, expected: Floats) -> Floats:
         """The limit that a score held at zero from below reaches at most once in `expected` counts under "null".

@@ -2,7 +2,8 @@
 
 Two rates are told apart: `1 - tolerance` of the claim, which is well, and `1 - shortfall`, which is not. How often a fleet
 of honest machines may raise an alarm is said once, in alarms a month for the whole fleet; how often a short machine may
-pass is said in chances.
+pass is said in chances. At so rare an alarm a little that is tolerated matters much: of 10,000 machines that lack half a
+percent, seventeen a month would be called short of five by a test that does not tolerate it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ class ShareCheck(Watch):
 
     shortfall: Annotated[float, Field(ge=0.005, le=0.9)] = 0.05
     """The share of its claim that a machine must lack to be called short."""
-    tolerance: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """The share of its claim that a machine may lack (stale shares, errors) with no more false alarms than stated; less
-    than the shortfall. What lies between the two is called either, the later the nearer it is to the middle."""
+    tolerance: Annotated[float, Field(ge=0, le=0.5)] = 0.005
+    """The share of its claim that a machine may lack (stale shares, errors) and count as honest to the running test, so
+    that it raises no more false alarms than stated; less than the shortfall. What lies between the two is called either,
+    and the later the nearer it is to the middle. A test on request takes claims at their word."""
     false_alarm: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """Chance that a test on request (`hashwatt verify`) calls an honest machine short."""
     most_gap_s: Seconds = 1_800
@@ -41,8 +43,13 @@ class ShareCheck(Watch):
 
     @property
     def contrast(self) -> Contrast:
-        """Short against well."""
+        """Short against well, for the running test."""
         return Contrast(1 - self.tolerance, 1 - self.shortfall)
+
+    @property
+    def on_request(self) -> Contrast:
+        """Short against the whole claim: at a chance of one in a hundred, half a percent of stale shares hardly matters."""
+        return Contrast(1.0, 1 - self.shortfall)
 
     def one_shot(self, machines: int = 1) -> tuple[float, float]:
         """Where the score of a test on request of so many machines at once says short (above) and honest (below)."""

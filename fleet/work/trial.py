@@ -55,7 +55,7 @@ class Trial:
     def after(self, evidence: Running, check: ShareCheck, machines: int = 1) -> Trial:
         """The trial with what has been counted by now; `machines` that are tried at once share the chance of a false alarm."""
         shares, expected = evidence.total_shares - self.from_shares, evidence.total_expected - self.from_expected
-        score = check.contrast.score(shares, expected)
+        score = check.on_request.score(shares, expected)
         short_at, honest_at = check.one_shot(machines)
         ended = np.where(
             score >= short_at, Verdict.SHORT, np.where(score <= honest_at, Verdict.HONEST, Verdict.UNTESTED)
