@@ -20,6 +20,8 @@ from simulators.mining.mined import SlotCount
 if TYPE_CHECKING:
     from simulators.mining.machine import Miner
 
+LAST_SHARE_S = 3.0
+"""A machine that does not mine for real found its last share so long ago."""
 BOOTED_BEFORE_S = 86_400.0
 """How long every machine has been up when the world begins."""
 
@@ -148,7 +150,7 @@ class Unit:
             t.accepted_work,
             t.rejected_work,
             t.stale_work,
-            t.at_s,
+            t.at_s - LAST_SHARE_S,
             t.share_difficulty,
             active=t.target != SLEEP,
             used=True,

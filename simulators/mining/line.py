@@ -73,11 +73,14 @@ class Line:
         """How many connections got a job."""
         self.returns = 0
         """How often it came back to a better pool."""
+        self.dead: set[int] = set()
+        """Places of pools that could not be had when they were tried last."""
         self._caller, self._clock, self._hears = caller, clock, hears
         self._pools, self._preferred = pools, preferred
         self._up = asyncio.Event()
         self._working: tuple[str, str] = ("", "")
         self._sent: tuple[str, int] | None = None
+        self._wished = preferred()
 
     # --------------------------------------------------------------------------------------------------- from outside
 
@@ -100,7 +103,7 @@ class Line:
         self.hang_up()
 
     def look(self) -> None:
-        """A pool that says nothing is left, and so is one that is configured no more."""
+        """A pool that says nothing is left, so is one that is configured no more, and any when another one is wished."""
         session = self.session
         if session is None or session.lost.is_set():
             return
@@ -108,9 +111,11 @@ class Line:
         speed = getattr(self._clock, "speed", 1.0)
         if silent_s > max(self._caller.firmware.silence_s / speed, SILENCE_REAL_S):
             session.cut()
-        slots = self._pools()
-        if self.index >= len(slots) or (slots[self.index].url, slots[self.index].user) != self._working:
+        slots, preferred = self._pools(), self._preferred()
+        gone = self.index >= len(slots) or (slots[self.index].url, slots[self.index].user) != self._working
+        if gone or preferred != self._wished:
             session.cut()
+        self._wished = preferred
 
     # ------------------------------------------------------------------------------------------------------- the task
 
@@ -215,11 +220,14 @@ class Line:
                     lost.cancel()
         except (OSError, TimeoutError):
             session.cut()
-            return None
         except asyncio.CancelledError:
             session.cut()
             raise
-        return session if session.alive else None
+        if not session.alive:
+            self.dead.add(place)
+            return None
+        self.dead.discard(place)
+        return session
 
     async def _wait(self, seconds: float) -> None:
         """So many of the world's seconds, and a moment of real time at least."""

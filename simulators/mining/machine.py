@@ -114,7 +114,10 @@ class Miner(Listener):
         """The counts of a configured pool."""
         while len(self.slots) <= index:
             self.slots.append(SlotCount())
-        return self.slots[index]
+        found, session = self.slots[index], self.line.session
+        found.active = index == self.line.index and session is not None and session.alive
+        found.dead = index in self.line.dead
+        return found
 
     # ---------------------------------------------------------------------------------------------------------- work
 
@@ -208,8 +211,6 @@ class Miner(Listener):
             self._hung_s = now_s
             self._former, self._fresh = self._fresh, deque(maxlen=REMEMBERED)
             self.line.hang_up()
-        for index, slot in enumerate(self.slots):
-            slot.active = index == self.line.index and session is not None and session.alive
 
     # ------------------------------------------------------------------------------------------- what sessions tell us
 

@@ -18,7 +18,7 @@ class SlotCount:
     """One configured pool, as the machine counts it.
 
     Work is difficulty, `last_s` when the last share was taken (0: none). `active`: it works for this one now. `used`:
-    it has or had something to do with it.
+    it has or had something to do with it. `dead`: it could not be reached.
     """
 
     accepted: int = 0
@@ -31,6 +31,7 @@ class SlotCount:
     difficulty: float = 0.0
     active: bool = False
     used: bool = False
+    dead: bool = False
 
 
 @dataclass(slots=True)

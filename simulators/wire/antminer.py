@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from fleet.machine import SLEEP
 from simulators.instruments import Telemetry
 from simulators.unit import PoolSlot, Unit
 from simulators.wire.cgminer import (
@@ -54,7 +53,7 @@ class AntminerConversation(CgminerConversation):
 
     def _summary(self) -> Reply:
         t = self.unit.telemetry()
-        found = t.accepted + t.rejected
+        found, found_work = t.accepted + t.rejected, t.accepted_work + t.rejected_work
         entry = {
             "Elapsed": int(t.elapsed_s),
             "GHS 5s": round(t.rate_ths * GHS_PER_THS, 2),
@@ -73,10 +72,10 @@ class AntminerConversation(CgminerConversation):
             "Remote Failures": 0,
             "Network Blocks": int(t.elapsed_s // 600),
             "Total MH": float(round(t.run_th * MHS_PER_THS)),
-            "Work Utility": round(60.0 * found * t.share_difficulty / t.elapsed_s, 2) if t.elapsed_s > 0 else 0.0,
-            "Difficulty Accepted": t.accepted * t.share_difficulty,
-            "Difficulty Rejected": t.rejected * t.share_difficulty,
-            "Difficulty Stale": t.stale * t.share_difficulty,
+            "Work Utility": round(60.0 * found_work / t.elapsed_s, 2) if t.elapsed_s > 0 else 0.0,
+            "Difficulty Accepted": t.accepted_work,
+            "Difficulty Rejected": t.rejected_work,
+            "Difficulty Stale": t.stale_work,
             "Best Share": int(t.share_difficulty),
             "Device Hardware%": 0.0,
             "Device Rejected%": 0.0,
@@ -125,7 +124,7 @@ class AntminerConversation(CgminerConversation):
 
     def _pools(self) -> Reply:
         t = self.unit.telemetry()
-        entries = [pool_entry(t, index, slot) for index, slot in enumerate(self.unit.pools)]
+        entries = [pool_entry(self.unit, t, index, slot) for index, slot in enumerate(self.unit.pools)]
         return self.success(7, f"{len(entries)} Pool(s)", pools=entries)
 
     def _devs(self) -> Reply:
@@ -147,8 +146,8 @@ class AntminerConversation(CgminerConversation):
             "Last Share Time": int(t.at_s),
             "Total MH": 0.0,
             "Diff1 Work": 0,
-            "Difficulty Accepted": int(t.accepted * t.share_difficulty),
-            "Difficulty Rejected": int(t.rejected * t.share_difficulty),
+            "Difficulty Accepted": int(t.accepted_work),
+            "Difficulty Rejected": int(t.rejected_work),
             "Last Share Difficulty": int(t.at_s),
             "Last Valid Work": int(t.at_s),
             "Device Hardware%": 0.0,
@@ -178,41 +177,39 @@ def corners(middle_c: float, spread_c: float) -> list[int]:
     return [round(middle_c + part * spread_c) for part in (0.5, -0.5, 0.25, -0.25)]
 
 
-def pool_entry(t: Telemetry, index: int, slot: PoolSlot) -> Reply:
-    """One pool as `pools` lists it; the first one is the one that is mined on."""
-    used = index == 0 and bool(slot.url)
-    active = used and t.target != SLEEP
-    accepted, rejected, stale = (t.accepted, t.rejected, t.stale) if index == 0 else (0, 0, 0)
-    found = accepted + rejected
+def pool_entry(unit: Unit, t: Telemetry, index: int, slot: PoolSlot) -> Reply:
+    """One pool as `pools` lists it."""
+    count = unit.pool_count(t, index)
+    found = count.accepted + count.rejected
     return {
         "POOL": index,
         "URL": slot.url,
-        "Status": "Alive" if slot.url else "Dead",
+        "Status": "Alive" if slot.url and not count.dead else "Dead",
         "Priority": index,
         "Quota": 1,
         "Long Poll": "N",
-        "Getworks": int(t.elapsed_s // 12) if used else 3,
-        "Accepted": accepted,
-        "Rejected": rejected,
-        "Discarded": int(t.elapsed_s * 90) if used else 0,
-        "Stale": stale,
+        "Getworks": int(t.elapsed_s // 12) if count.used else 3,
+        "Accepted": count.accepted,
+        "Rejected": count.rejected,
+        "Discarded": int(t.elapsed_s * 90) if count.used else 0,
+        "Stale": count.stale,
         "Get Failures": 0,
         "Remote Failures": 0,
         "User": slot.user,
-        "Last Share Time": clock_text(3.0) if active else "0",
-        "Diff": difficulty_text(t.share_difficulty) if used else "",
+        "Last Share Time": clock_text(max(0.0, t.at_s - count.last_s)) if count.active and count.last_s else "0",
+        "Diff": difficulty_text(count.difficulty) if count.used else "",
         "Diff1 Shares": 0,
         "Proxy Type": "",
         "Proxy": "",
-        "Difficulty Accepted": accepted * t.share_difficulty,
-        "Difficulty Rejected": rejected * t.share_difficulty,
-        "Difficulty Stale": stale * t.share_difficulty,
-        "Last Share Difficulty": t.share_difficulty if used else 0.0,
+        "Difficulty Accepted": count.accepted_work,
+        "Difficulty Rejected": count.rejected_work,
+        "Difficulty Stale": count.stale_work,
+        "Last Share Difficulty": count.difficulty if count.used else 0.0,
         "Has Stratum": True,
-        "Stratum Active": active,
-        "Stratum URL": slot.url.split("//", 1)[-1].split(":", 1)[0] if active else "",
+        "Stratum Active": count.active,
+        "Stratum URL": slot.url.split("//", 1)[-1].split(":", 1)[0] if count.active else "",
         "Has GBT": False,
-        "Best Share": t.share_difficulty if used else 0.0,
-        "Pool Rejected%": round(100.0 * rejected / found, 4) if found else 0.0,
+        "Best Share": count.difficulty if count.used else 0.0,
+        "Pool Rejected%": round(100.0 * count.rejected / found, 4) if found else 0.0,
         "Pool Stale%%": 0.0,
     }

@@ -250,7 +250,7 @@ def _web_pools(unit: Unit, t: Telemetry, _sent: Reply) -> Reply:
             "lsdiff": pool["Last Share Difficulty"],
             "lstime": pool["Last Share Time"],
         }
-        for pool in (pool_entry(t, index, slot) for index, slot in enumerate(unit.pools))
+        for pool in (pool_entry(unit, t, index, slot) for index, slot in enumerate(unit.pools))
     ]
     return _envelope(unit, t, "pools") | {"POOLS": pools}
 

@@ -109,13 +109,13 @@ class LuxosConversation(LuxosReads):
         if not parameter.isdigit() or int(parameter) >= len(self.unit.pools):
             return self.status("E", 25, "Missing pool id parameter")
         slot = self.unit.pools.pop(int(parameter))
-        self.state.active_pool = min(self.state.active_pool, max(0, len(self.unit.pools) - 1))
+        self.unit.preferred = min(self.unit.preferred, max(0, len(self.unit.pools) - 1))
         return self.status("S", 68, f"Removed pool {parameter}:'{slot.url}'")
 
     def _switchpool(self, parameter: str) -> Reply:
         if not parameter.isdigit() or int(parameter) >= len(self.unit.pools):
             return self.status("E", 25, "Missing pool id parameter")
-        self.state.active_pool = int(parameter)
+        self.unit.preferred = int(parameter)
         return self.status("S", 27, f"Switching to pool {parameter}")
 
     VERBS: ClassVar[dict[str, Callable[[Any, str], Reply]]] = {

@@ -51,9 +51,9 @@ class LuxosReads(CgminerConversation):
             "Best Share": int(t.share_difficulty),
             "Device Hardware%": 0.0,
             "Device Rejected%": 0.0,
-            "Difficulty Accepted": int(t.accepted * t.share_difficulty),
-            "Difficulty Rejected": int(t.rejected * t.share_difficulty),
-            "Difficulty Stale": int(t.stale * t.share_difficulty),
+            "Difficulty Accepted": int(t.accepted_work),
+            "Difficulty Rejected": int(t.rejected_work),
+            "Difficulty Stale": int(t.stale_work),
             "Discarded": 0,
             "Elapsed": int(t.elapsed_s),
             "Found Blocks": 0,
@@ -142,9 +142,9 @@ class LuxosReads(CgminerConversation):
             "Device Elapsed": int(t.elapsed_s),
             "Device Hardware%": 0,
             "Device Rejected%": 0,
-            "Diff1 Work": (accepted + rejected) * difficulty,
-            "Difficulty Accepted": accepted * difficulty,
-            "Difficulty Rejected": rejected * difficulty,
+            "Diff1 Work": int((t.accepted_work + t.rejected_work) * share),
+            "Difficulty Accepted": int(t.accepted_work * share),
+            "Difficulty Rejected": int(t.rejected_work * share),
             "Enabled": "Y",
             "Hardware Error MHS 15m": 0,
             "Hardware Errors": int(t.errors * share),
@@ -152,7 +152,7 @@ class LuxosReads(CgminerConversation):
             "IsRamping": t.state == State.STARTING,
             "IsUserShutdown": t.state == State.SLEEPING,
             "Last Share Difficulty": difficulty,
-            "Last Share Pool": self.state.active_pool,
+            "Last Share Pool": self.unit.active_pool,
             "Last Share Time": int(t.at_s),
             "Last Valid Work": int(t.at_s),
             "MHS 15m": mhs(t.rate_15m_ths),
@@ -174,36 +174,36 @@ class LuxosReads(CgminerConversation):
         }
 
     def _pools(self, _: str) -> Reply:
-        t, state = self.unit.telemetry(), self.state
-        hashing = t.state in (State.HASHING, State.STARTING)
-        entries = [self._pool(t, i, slot, hashing and i == state.active_pool) for i, slot in enumerate(self.unit.pools)]
+        t = self.unit.telemetry()
+        entries = [self._pool(t, index, slot) for index, slot in enumerate(self.unit.pools)]
         return self.success(7, f"{len(entries)} Pool(s)", pools=entries)
 
-    def _pool(self, t: Telemetry, index: int, slot: PoolSlot, active: bool) -> Reply:
-        ours = index == self.state.active_pool
-        accepted, rejected, stale = (t.accepted, t.rejected, t.stale) if ours else (0, 0, 0)
-        difficulty = int(t.share_difficulty) if ours else 0
+    def _pool(self, t: Telemetry, index: int, slot: PoolSlot) -> Reply:
+        count = self.unit.pool_count(t, index)
+        ours, active = index == self.unit.active_pool, count.active and t.state in (State.HASHING, State.STARTING)
+        found, difficulty = count.accepted + count.rejected, int(count.difficulty)
+        since_s = max(0.0, t.at_s - count.last_s) if active and count.last_s else min(t.elapsed_s, 35_999.0)
         return {
             "POOL": index,
             "URL": slot.url,
             "User": slot.user,
-            "Status": "Alive" if slot.url else "Dead",
+            "Status": "Alive" if slot.url and not count.dead else "Dead",
             "Priority": index,
             "GROUP": 0,
             "Quota": 1.0,
-            "Accepted": accepted,
-            "Rejected": rejected,
-            "Stale": stale,
+            "Accepted": count.accepted,
+            "Rejected": count.rejected,
+            "Stale": count.stale,
             "AsicBoost": True,
             "Bad Work": 0,
             "Best Share": difficulty,
             "Current Block Height": 0,
             "Current Block Version": 536870912 if ours else 0,
             "Diff": f"{difficulty // 1000}K" if difficulty >= 1000 else f"{difficulty}",
-            "Diff1 Shares": (accepted + rejected) * difficulty,
-            "Difficulty Accepted": accepted * difficulty,
-            "Difficulty Rejected": rejected * difficulty,
-            "Difficulty Stale": stale * difficulty,
+            "Diff1 Shares": int(count.accepted_work + count.rejected_work),
+            "Difficulty Accepted": int(count.accepted_work),
+            "Difficulty Rejected": int(count.rejected_work),
+            "Difficulty Stale": int(count.stale_work),
             "Discarded": 0,
             "Get Failures": 0,
             "Getworks": int(t.elapsed_s // 30) if ours else 0,
@@ -211,9 +211,9 @@ class LuxosReads(CgminerConversation):
             "Has Stratum": True,
             "Has Vmask": True,
             "Last Share Difficulty": difficulty,
-            "Last Share Time": f"0{clock_text(1.0 if active else min(t.elapsed_s, 35_999.0))}",
+            "Last Share Time": f"0{clock_text(since_s)}",
             "Long Pool": "N",
-            "Pool Rejected%": round(100.0 * rejected / (accepted + rejected), 4) if accepted + rejected else 0.0,
+            "Pool Rejected%": round(100.0 * count.rejected / found, 4) if found else 0.0,
             "Pool Stale%": 0.0,
             "Proxy": "",
             "Proxy Type": "",

@@ -1,4 +1,4 @@
-"""What a LuxOS machine keeps besides its unit (session, pool, switches), and what is fixed: its sensors and clocks."""
+"""What a LuxOS machine keeps besides its unit (session, switches), and what is fixed: its sensors and clocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ class LuxosState:
         self.sessions = 0
         self.used_s = 0.0
         self.atm = True
-        self.active_pool = 0
 
     def live_session(self) -> str:
         """The session that is active now, or ""."""

@@ -14,7 +14,8 @@ from fleet.machine import SLEEP
 from fleet.reading import State
 from simulators.faults import Quirk
 from simulators.instruments import Telemetry
-from simulators.unit import Unit
+from simulators.mining.mined import SlotCount
+from simulators.unit import PoolSlot, Unit
 from simulators.wire.cgminer import Reply
 
 FIRMWARE = "20251209.16.Rel2"
@@ -195,21 +196,21 @@ def _edevs(unit: Unit, t: Telemetry) -> list[Reply]:
 
 
 def _pools(unit: Unit, t: Telemetry) -> list[Reply]:
-    found = t.accepted + t.rejected
-    reject = round(100.0 * t.rejected / found, 3) if found else 0.0
-    return [
-        {
-            "id": index + 1,
-            "url": slot.url,
-            "account": slot.user,
-            "status": "alive" if slot.url else "dead",
-            "stratum-active": index == 0 and t.target != SLEEP and bool(slot.url),
-            "pool-priority": index,
-            "reject-percent": reject if index == 0 else 0.0,
-            "last-share-time": int(t.at_s) if index == 0 else 0,
-        }
-        for index, slot in enumerate(unit.pools)
-    ]
+    return [_pool(unit.pool_count(t, index), index, slot) for index, slot in enumerate(unit.pools)]
+
+
+def _pool(count: SlotCount, index: int, slot: PoolSlot) -> Reply:
+    found = count.accepted + count.rejected
+    return {
+        "id": index + 1,
+        "url": slot.url,
+        "account": slot.user,
+        "status": "alive" if slot.url and not count.dead else "dead",
+        "stratum-active": count.active,
+        "pool-priority": index,
+        "reject-percent": round(100.0 * count.rejected / found, 3) if found else 0.0,
+        "last-share-time": int(count.last_s),
+    }
 
 
 def setting(unit: Unit, t: Telemetry, _param: Any) -> tuple[int, Any]:

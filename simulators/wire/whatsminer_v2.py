@@ -13,6 +13,7 @@ from typing_extensions import override
 from fleet.machine import SLEEP
 from fleet.reading import State
 from simulators.instruments import Telemetry
+from simulators.mining.mined import SlotCount
 from simulators.unit import PoolSlot, Unit
 from simulators.wire.cgminer import CgminerConversation, Reply
 from simulators.wire.whatsminer_reads import (
@@ -55,7 +56,7 @@ class WhatsminerV2Conversation(CgminerConversation):
             case "summary":
                 return self.success(11, "Summary", summary=[_v2_summary(unit, t)])
             case "pools":
-                pools = [_v2_pool(t, index, slot) for index, slot in enumerate(unit.pools)]
+                pools = [_v2_pool(unit.pool_count(t, index), index, slot) for index, slot in enumerate(unit.pools)]
                 return self.success(7, f"{len(pools)} Pool(s)", pools=pools)
             case _:
                 return {"STATUS": "E", "When": int(t.at_s), "Code": 14, "Msg": "invalid cmd", "Description": ""}
@@ -111,16 +112,16 @@ def _v2_summary(unit: Unit, t: Telemetry) -> Reply:
     }
 
 
-def _v2_pool(t: Telemetry, index: int, slot: PoolSlot) -> Reply:
+def _v2_pool(count: SlotCount, index: int, slot: PoolSlot) -> Reply:
     return {
         "POOL": index + 1,
         "URL": slot.url,
-        "Status": "Alive" if slot.url else "Dead",
+        "Status": "Alive" if slot.url and not count.dead else "Dead",
         "Priority": index,
-        "Accepted": t.accepted if index == 0 else 0,
-        "Rejected": t.rejected if index == 0 else 0,
+        "Accepted": count.accepted,
+        "Rejected": count.rejected,
         "User": slot.user,
-        "Stratum Active": index == 0 and t.target != SLEEP and bool(slot.url),
+        "Stratum Active": count.active,
     }
 
 
