@@ -13,6 +13,11 @@ from typing import Protocol
 class Clock(Protocol):
     """What the world needs of time."""
 
+    @property
+    def speed(self) -> float:
+        """Seconds of the world per real second."""
+        ...
+
     def now(self) -> float:
         """UTC seconds of the world."""
         ...
@@ -32,17 +37,22 @@ class ScaledClock:
         if not 0.001 <= speed <= 1_000_000:
             raise ValueError(f"speed is {speed}, expected 0.001 to 1,000,000 seconds of the world per second")
         self.start_s = start_s
-        self.speed = speed
+        self._speed = speed
         self._anchor_s: float | None = None
+
+    @property
+    def speed(self) -> float:
+        """Seconds of the world per second of the loop."""
+        return self._speed
 
     def now(self) -> float:
         """UTC seconds of the world."""
         loop_s = asyncio.get_running_loop().time()
         if self._anchor_s is None:
             self._anchor_s = loop_s
-        return self.start_s + (loop_s - self._anchor_s) * self.speed
+        return self.start_s + (loop_s - self._anchor_s) * self._speed
 
     async def sleep(self, seconds: float) -> None:
         """Return when so many of the world's seconds have passed."""
         self.now()
-        await asyncio.sleep(max(0.0, seconds) / self.speed)
+        await asyncio.sleep(max(0.0, seconds) / self._speed)

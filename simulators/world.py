@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import pi, sin
@@ -39,6 +39,9 @@ from simulators.wire.antminer import AntminerConversation
 from simulators.wire.antminer_web import AntminerWeb
 from simulators.wire.conversation import Conversation
 from simulators.wire.luxos import LuxosConversation, LuxosPage
+from simulators.wire.pool import PretendPool
+from simulators.wire.pool_api import PoolApiServer
+from simulators.wire.pool_settings import PoolPlace
 from simulators.wire.whatsminer_v2 import WhatsminerV2Conversation
 from simulators.wire.whatsminer_v3 import WhatsminerConversation
 
@@ -100,6 +103,7 @@ class World:
         one_listener: one listener per port, bound to the loopback device (needs root), instead of one per machine;
             nobody else may listen on that port, on whatever address.
         work: who of the machines mines for real, where and how; nobody, unless given.
+        pools: the pools of this world.
 
     Raises:
         ValueError: a host that is not loopback, or a dialect that nobody here speaks.
@@ -119,6 +123,7 @@ class World:
         step_s: float = STEP_S,
         one_listener: bool = False,
         work: Work | None = None,
+        pools: Sequence[PoolPlace] = (),
     ) -> None:
         for machine in roster.machines:
             if not ipaddress.ip_address(machine.host).is_loopback:
@@ -133,6 +138,10 @@ class World:
         self._asleep = tuple(asleep)
         self._work = work
         self.mine: Mine | None = None
+        self._places = tuple(pools)
+        self.pools: dict[str, PretendPool] = {}
+        """By name."""
+        self._pages: list[PoolApiServer] = []
         self._servers: list[asyncio.Server] = []
         self._pulse: asyncio.Task[None] | None = None
         self.physics: Physics
@@ -208,6 +217,7 @@ class World:
         """Begin: physics at the clock's time, listeners up, time running."""
         self._begin()
         try:
+            await self._open_pools()
             await self._listen()
             if self.mine is not None:
                 await self.mine.start()
@@ -241,6 +251,16 @@ class World:
                     user = f"{self._work.account}.{unit.machine.id}"
                     unit.pools = [PoolSlot(url, user) for url in self._work.pools]
             self.mine = Mine(self, self._work)
+
+    async def _open_pools(self) -> None:
+        for number, place in enumerate(self._places):
+            pool = PretendPool(place.settings, self.clock, self.seed + number, troubles=place.troubles)
+            self.pools[place.name] = pool
+            await pool.start(place.host, place.port)
+            if place.api_port is not None:
+                pages = PoolApiServer(pool, place.token)
+                self._pages.append(pages)
+                await pages.start(place.host, place.api_port)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -280,9 +300,13 @@ class World:
             self._pulse = None
         if self.mine is not None:
             await self.mine.stop()
-        servers, self._servers = self._servers, []
-        for server in servers:
-            server.close()
+        for pages in self._pages:
+            await pages.close()
+        for pool in self.pools.values():
+            await pool.close()
+        listeners, self._servers = self._servers, []
+        for listener in listeners:
+            listener.close()
         for unit in self.units:
             unit.hang_up()
         await asyncio.sleep(0)

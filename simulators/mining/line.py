@@ -108,8 +108,7 @@ class Line:
         if session is None or session.lost.is_set():
             return
         silent_s = asyncio.get_running_loop().time() - session.heard_s
-        speed = getattr(self._clock, "speed", 1.0)
-        if silent_s > max(self._caller.firmware.silence_s / speed, SILENCE_REAL_S):
+        if silent_s > max(self._caller.firmware.silence_s / self._clock.speed, SILENCE_REAL_S):
             session.cut()
         slots, preferred = self._pools(), self._preferred()
         gone = self.index >= len(slots) or (slots[self.index].url, slots[self.index].user) != self._working

@@ -9,10 +9,16 @@ from collections.abc import Callable
 
 from simulators.scenarios.demo import demo
 from simulators.scenarios.home import home
+from simulators.scenarios.mining import mining
 from simulators.scenarios.scenario import NET, Scenario
 from simulators.scenarios.thousand import thousand
 
-SCENARIOS: dict[str, Callable[[int, int], Scenario]] = {"demo": demo, "home": home, "thousand": thousand}
+SCENARIOS: dict[str, Callable[[int, int], Scenario]] = {
+    "demo": demo,
+    "home": home,
+    "mining": mining,
+    "thousand": thousand,
+}
 """By name; each takes the seed and the second number of its addresses (127.NET.x.y)."""
 
 

@@ -7,16 +7,23 @@ catalogue and their addresses in order: 127.NET.x.y, one each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fleet.catalogue import nameplate
 from fleet.machine import Machine, Roster
 from simulators.clock import Clock
 from simulators.faults import FaultPlan
+from simulators.mining.cheats import Cheat
+from simulators.mining.work import HASHES_PER_S, Work, scale_for
+from simulators.wire.pool_settings import PoolPlace, PoolSettings, PoolTrouble
 from simulators.world import Weather, World
 
 NET = 50
 HOSTS_PER_BLOCK = 250
+ACCOUNT = "hashwatt"
+"""Whose the machines are at their pool: workers are called ACCOUNT.MACHINE."""
+FEE_WORKER = "shade.fee"
+"""Whom hidden fees are paid to."""
 WEAR_USD = 0.15
 """Wear of one start: $50 per MW and start on a machine of 3 kW."""
 
@@ -33,6 +40,60 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Mining:
+    """Who of a site mines for real, at which pool, and what goes wrong there.
+
+    `machines`: ids (None: all). Machines have the tap first, where there is one, and the pool second. `fee_port` is that
+    of another pool, to which hidden fees go. `hashes_per_s`: what the host is asked for, all machines together; the
+    scale follows from it and from the clock's speed.
+    """
+
+    machines: frozenset[str] | None = None
+    account: str = ACCOUNT
+    pool_port: int = 3334
+    fee_port: int = 3335
+    api_port: int = 3336
+    shares_per_min: float = 12.0
+    hashes_per_s: float = HASHES_PER_S
+    cheats: Mapping[str, tuple[Cheat, ...]] = field(default_factory=dict)
+    troubles: tuple[PoolTrouble, ...] = ()
+
+    def scale(self, roster: Roster, speed: float) -> float:
+        """The scale at which all of them together, at the most that they can do, take the host so many hashes."""
+        most_ths = sum(
+            max(mode.hashrate_ths for mode in machine.modes)
+            for machine in roster.machines
+            if self.machines is None or machine.id in self.machines
+        )
+        return scale_for(most_ths, speed, self.hashes_per_s)
+
+    def rules(self, scale: float, speed: float) -> PoolSettings:
+        """The pools' rules: what a host's moment can delay is stretched with the speed, for it is minutes there."""
+        return PoolSettings(
+            scale=scale,
+            start_difficulty=65_536.0,
+            shares_per_min=self.shares_per_min,
+            job_s=max(30.0, 0.5 * speed),
+            grace_s=max(2.0, 0.5 * speed),
+        )
+
+    def places(self, scale: float, speed: float) -> tuple[PoolPlace, ...]:
+        """The pool, and the one of the fees."""
+        rules = self.rules(scale, speed)
+        ours = replace(rules, accounts=frozenset({self.account, FEE_WORKER.split(".", 1)[0]}))
+        return (
+            PoolPlace("pool", self.pool_port, ours, api_port=self.api_port, troubles=self.troubles),
+            PoolPlace("fees", self.fee_port, rules),
+        )
+
+    def work(self, scale: float, tap: str | None) -> Work:
+        """How the machines mine: through a tap at an address, or at the pool alone."""
+        pool = f"stratum+tcp://127.0.0.1:{self.pool_port}"
+        pools = (pool,) if tap is None else (f"stratum+tcp://{tap}", pool)
+        return Work(scale, pools, self.account, self.machines, self.cheats)
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """A site, its seed, its faults, and by machine id who multiplies its stated hash rate by what."""
 
@@ -42,9 +103,20 @@ class Scenario:
     faults: FaultPlan = field(default_factory=FaultPlan)
     claims: Mapping[str, float] = field(default_factory=dict)
     weather: Weather = field(default_factory=Weather)
+    mining: Mining | None = None
 
-    def world(self, clock: Clock, *, roster: Roster | None = None, one_listener: bool = False) -> World:
-        """The world of this scenario on a clock; `roster` replaces its own (ports mapped elsewhere, say)."""
+    def scale(self, speed: float) -> float:
+        """How many hashes stand for one when machines mine for real; 1 when they do not."""
+        return 1.0 if self.mining is None else self.mining.scale(self.roster, speed)
+
+    def world(
+        self, clock: Clock, *, roster: Roster | None = None, one_listener: bool = False, tap: str | None = None
+    ) -> World:
+        """The world of this scenario on a clock; `roster` replaces its own (ports mapped elsewhere, say).
+
+        `tap`: the address ("127.0.0.1:3333") at which machines that mine for real call first.
+        """
+        scale = self.scale(clock.speed)
         return World(
             roster or self.roster,
             self.seed,
@@ -53,6 +125,8 @@ class Scenario:
             claims=self.claims,
             weather=self.weather,
             one_listener=one_listener,
+            work=None if self.mining is None else self.mining.work(scale, tap),
+            pools=() if self.mining is None else self.mining.places(scale, clock.speed),
         )
 
 

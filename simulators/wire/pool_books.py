@@ -6,6 +6,7 @@ Work is the difficulty that a share was asked for, never the one that it reached
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 from math import exp
@@ -13,6 +14,7 @@ from typing import Final
 
 WINDOWS_S: Final = (60.0, 300.0, 3_600.0, 86_400.0, 604_800.0)
 """1 minute, 5 minutes, 1 hour, 1 day, 7 days: what ckpool tells of a worker."""
+DAY_MINUTES: Final = 1_441
 
 
 class Cause(Enum):
@@ -54,11 +56,17 @@ class WorkerBook:
     rates: list[float] = field(default_factory=lambda: [0.0] * len(WINDOWS_S))
     """Credited difficulty per second, decaying, by `WINDOWS_S`."""
     decayed_s: float = 0.0
-    difficulty: float = 0.0
+    minutes: deque[tuple[int, int, float]] = field(default_factory=lambda: deque(maxlen=DAY_MINUTES))
+    """(minute since 1970, shares, work) of each minute that had any, for a day."""
 
     def credit(self, at_s: float, work: float, reached: float) -> None:
         """One good share."""
         self.decay(at_s, work)
+        minute, shares, before = self.minutes[-1] if self.minutes else (0, 0, 0.0)
+        if minute == int(at_s // 60):
+            self.minutes[-1] = (minute, shares + 1, before + work)
+        else:
+            self.minutes.append((int(at_s // 60), 1, work))
         self.shares += 1
         self.work += work
         self.last_s = at_s
@@ -68,6 +76,12 @@ class WorkerBook:
         """One that is not credited."""
         self.refused[cause] = self.refused.get(cause, 0) + 1
         self.refused_work += work
+
+    def lately(self, at_s: float, window_s: float) -> tuple[int, float]:
+        """Shares and work of the last `window_s`, to the minute."""
+        first = (at_s - window_s) // 60
+        lately = [(shares, work) for minute, shares, work in self.minutes if minute >= first]
+        return sum(shares for shares, _ in lately), sum(work for _, work in lately)
 
     def decay(self, at_s: float, work: float = 0.0) -> None:
         """Carry the averages to a time, with the work that came in since."""

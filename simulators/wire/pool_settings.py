@@ -83,6 +83,27 @@ class PoolTrouble:
     factor: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class PoolPlace:
+    """One pool of a pretend world, and where it listens: an address of 127.0.0.0/8.
+
+    `api_port`: of its HTTP pages, if it has any. `token`: what Braiins' page asks for.
+    """
+
+    name: str
+    port: int
+    settings: PoolSettings
+    host: str = "127.0.0.1"
+    api_port: int | None = None
+    token: str = ""
+    troubles: tuple[PoolTrouble, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """As it is written into a machine's configuration."""
+        return f"stratum+tcp://{self.host}:{self.port}"
+
+
 class PoolTroubles:
     """The plan at work."""
 
