@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from controllers.feeds import FeedSettings, check_sources
 from controllers.journal.settings import JournalSettings
+from controllers.pool.settings import TapSettings
 from controllers.pool_apis import PoolApiSettings, check_pool_apis
 from controllers.publish.settings import MetricsSettings, MqttSettings
 from fleet.catalogue import nameplate
@@ -193,6 +194,8 @@ class SiteFile(Settings):
     """How machines are asked."""
     journal: JournalSettings = JournalSettings()
     """How much is kept, and how soon it is on disk."""
+    tap: TapSettings | None = None
+    """The tap, a Stratum proxy that verifies shares; no machine is listened to without this table."""
     metrics: MetricsSettings | None = None
     """Prometheus; nothing is opened without this table."""
     mqtt: MqttSettings | None = None

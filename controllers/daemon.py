@@ -29,8 +29,9 @@ from controllers.lease import Lease, LeaseUnusable
 from controllers.loop import Loop
 from controllers.observe import Observer
 from controllers.opening import clock_of, open_drivers
+from controllers.pool.source import TapSource, tap_of, through
 from controllers.pool_apis import PoolApi, PoolBook, open_pool_api
-from controllers.proofs import Proofs, Tapped
+from controllers.proofs import Proofs
 from fleet.order import Order, Rank
 from fleet.reading import Answer, Silence
 from fleet.view import View
@@ -65,7 +66,7 @@ class Daemon:
         self.pool_apis = [open_pool_api(settings, site.path.parent) for settings in file.pool_apis]
         max_age_s = {settings.source: settings.max_age_s for settings in file.pool_apis}
         self.pool_book = PoolBook(site.roster, max_age_s, self.events.say)
-        self.tap: Tapped | None = None
+        self.tap: TapSource | None = None
         self._drivers = open_drivers(site)
         self.observer = Observer(
             site.roster,
@@ -82,7 +83,7 @@ class Daemon:
         answers = Answers(
             site, lambda: None if self.loop is None else self.loop.last, self.events, self.sources, self.take_order
         )
-        self.socket = ControlSocket(site.socket, answers.table())
+        self.socket = ControlSocket(site.socket, {**answers.table(), **through(lambda: self.tap)})
         self.loop: Loop | None = None
         self.actor: Actor | None = None
         self.claims = Claims(site.judgment, self.events.say)
@@ -154,6 +155,7 @@ class Daemon:
             at_once=file.control.commands_at_once,
             say=self.events.say,
         )
+        self.tap = tap_of(site, self.clock, self.events.say)
         self.loop = Loop(
             site.judgment,
             view,
@@ -178,6 +180,7 @@ class Daemon:
                     group.create_task(self.loop.run(), name="loop"),
                     group.create_task(self._keep_lease(), name="lease"),
                     group.create_task(self.socket.run(), name="socket"),
+                    *(group.create_task(tap.run(), name="tap") for tap in (self.tap,) if tap is not None),
                     *(
                         group.create_task(feed.run(self.market.put, self._feed_changed, self.clock))
                         for feed in self.feeds

@@ -29,13 +29,13 @@ def main(args: argparse.Namespace) -> int:
     # The libraries' own chatter may hold addresses and headers; ours is what an operator reads.
     for library in ("httpx", "httpcore", "aiomqtt", "asyncio", "mqtt"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    runner = asyncio.Runner(loop_factory=_loop_factory())
+    runner = asyncio.Runner(loop_factory=loop_factory())
     with runner:
         runner.run(run_daemon(site))
     return Exit.OK
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it is installed: a third more exchanges per core."""
     try:
         import uvloop
