@@ -9,20 +9,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from controllers.clock import Clock, wall_s
 from controllers.exits import BadArgument, Exit
-from controllers.pretend.site import Day, real_day, site_tables
+from controllers.pretend.site import Day, Mined, real_day, site_tables
 from controllers.terminal import err
 from fleet.machine import Roster
+
+TAP = "127.0.0.1:3333"
+"""Where the site file's tap listens, and where the machines call first."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The scenario, its seed, its speed, its day, and where the site file goes."""
-    parser.add_argument("--scenario", default="demo", help="demo, home or thousand (default demo)")
+    parser.add_argument("--scenario", default="demo", help="demo, home, mining or thousand (default demo)")
+    parser.add_argument(
+        "--mine",
+        action="store_true",
+        help="every machine mines for real, at a pretend pool and through the tap of the site file"
+        " (scenario mining does in any case)",
+    )
+    parser.add_argument("--no-tap", action="store_true", help="machines that mine for real call the pool itself")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--net", type=int, default=50, help="machines answer at 127.NET.x.y (default 50)")
     parser.add_argument(
@@ -56,6 +67,8 @@ def main(args: argparse.Namespace) -> int:
 
     try:
         made = scenario(args.scenario, args.seed, args.net)
+        if args.mine:
+            made = all_mining(made)
         day = real_day(args.day)
     except LookupError as error:
         raise BadArgument(str(error.args[0])) from error
@@ -71,9 +84,11 @@ async def _serve(args: argparse.Namespace, day: Day, made: Any) -> None:
     clock = Clock(args.speed, day.start_s)
     anchor_real_s = wall_s()
     args.dir.mkdir(parents=True, exist_ok=True)
+    mined = mined_of(made, args.speed, None if args.no_tap else TAP)
     tables = site_tables(
         roster,
         day,
+        mined=mined,
         name=made.name,
         speed=args.speed,
         state="state",
@@ -86,7 +101,14 @@ async def _serve(args: argparse.Namespace, day: Day, made: Any) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with made.world(clock, roster=roster):
+    async with made.world(clock, roster=roster, tap=None if mined is None else mined.tap):
+        if mined is not None:
+            err().print(
+                f"machines mine for real at {mined.pool}"
+                + ("" if mined.tap is None else f", through a tap at {mined.tap} where there is one")
+                + f"; a hash stands for {1 / mined.scale:,.0f}",
+                markup=False,
+            )
         err().print(
             f"serving {len(roster)} machines of scenario {made.name!r} on 127.{args.net}.0.1 and on, "
             f"at {args.speed:g}x from {day.date}; site file: {path}",
@@ -97,6 +119,26 @@ async def _serve(args: argparse.Namespace, day: Day, made: Any) -> None:
                 await stop.wait()
         except TimeoutError:
             pass
+
+
+def all_mining(made: Any) -> Any:
+    """The same scenario, in which every machine mines for real."""
+    from simulators.scenarios.scenario import Mining
+
+    return made if made.mining is not None else replace(made, mining=Mining())
+
+
+def mined_of(made: Any, speed: float, tap: str | None) -> Mined | None:
+    """What a site file has to know of a scenario's real mining; None where there is none."""
+    if made.mining is None:
+        return None
+    return Mined(
+        tap=tap,
+        pool=f"stratum+tcp://127.0.0.1:{made.mining.pool_port}",
+        page=f"http://127.0.0.1:{made.mining.api_port}/users/{made.mining.account}",
+        account=made.mining.account,
+        scale=made.scale(speed),
+    )
 
 
 def servable(roster: Roster) -> Roster:

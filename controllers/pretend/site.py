@@ -30,6 +30,21 @@ def data_file(name: str) -> Path:
     return Path(str(files("simulators.scenarios") / "data" / name))
 
 
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """How the machines of a pretend world mine for real.
+
+    `tap`: the address at which a tap is expected (None: none). `pool`: the URL of the pool, `page` that of its page of
+    `account`. `scale`: how many real hashes stand for one.
+    """
+
+    tap: str | None
+    pool: str
+    page: str
+    account: str
+    scale: float
+
+
 @dataclass(frozen=True, eq=False)
 class Day:
     """One local day of real prices: power by interval, and that day's coin price, difficulty, height and fees."""
@@ -108,10 +123,12 @@ def site_tables(
     lag_s: float = 0.0,
     start_s: float | None = None,
     anchor_real_s: float | None = None,
+    mined: Mined | None = None,
 ) -> dict[str, Any]:
     """The tables of a site file for a pretend world on a real day; `secrets` is where its machines' passwords are written.
 
-    Waiting times that answer a machine's network are stretched with the speed: they are real seconds there.
+    `mined`: how its machines mine for real, if any does. Waiting times that answer a machine's network are stretched with
+    the speed: they are real seconds there.
     """
     return {
         "name": name,
@@ -142,7 +159,21 @@ def site_tables(
             "start_s": day.start_s if start_s is None else start_s,
             **({} if anchor_real_s is None else {"anchor_real_s": anchor_real_s}),
         },
+        **({} if mined is None else _mining(mined, speed)),
     }
+
+
+def _mining(mined: Mined, speed: float) -> dict[str, Any]:
+    """The tap in front of the pretend pool, where there is one, and the pool's page of the account."""
+    tap = {
+        "listen": mined.tap,
+        "pools": [{"url": mined.pool}],
+        "accounts": [mined.account],
+        "simulated_scale": mined.scale,
+        "stale_grace_s": min(max(2.0, 0.5 * speed), 60.0),
+    }
+    page = {"kind": "ckpool", "url": mined.page, "period_s": max(60.0, 5 * speed), "max_age_s": max(900.0, 60 * speed)}
+    return {**({} if mined.tap is None else {"tap": tap}), "pool_apis": [page]}
 
 
 def _machine(machine: Machine, speed: float) -> dict[str, Any]:

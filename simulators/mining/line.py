@@ -22,6 +22,8 @@ CONNECT_REAL_S: Final = 5.0
 SILENCE_REAL_S: Final = 10.0
 """And so long at least for a word from one that it works for."""
 LEAST_REAL_S: Final = 0.05
+RETRY_REAL_S: Final = 0.5
+"""Between two rounds in which no pool could be had: a tap turns away who calls too often."""
 PORT: Final = 3333
 
 
@@ -126,7 +128,7 @@ class Line:
                 if await self._reach():
                     await self._stay()
                 else:
-                    await self._wait(self._caller.firmware.retry_s)
+                    await self._wait(self._caller.firmware.retry_s, RETRY_REAL_S)
         finally:
             self.hang_up()
 
@@ -228,12 +230,12 @@ class Line:
         self.dead.discard(place)
         return session
 
-    async def _wait(self, seconds: float) -> None:
+    async def _wait(self, seconds: float, least_real_s: float = LEAST_REAL_S) -> None:
         """So many of the world's seconds, and a moment of real time at least."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         await self._clock.sleep(seconds)
-        await asyncio.sleep(max(0.0, LEAST_REAL_S - (loop.time() - began)))
+        await asyncio.sleep(max(0.0, least_real_s - (loop.time() - began)))
 
 
 def address_of(url: str) -> tuple[str, int]:
