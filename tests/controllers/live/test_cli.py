@@ -120,7 +120,7 @@ BAD = [
     (["init", "127.0.0.0/8", "--site", "{tmp}/new.toml"], "more than 1048576 addresses", 2),
     (["simulate", "--speed", "2000"], "--speed is 2000.0, expected 1 to 1000", 2),
     (["simulate", "--net", "0"], "--net is 0, expected 1 to 254", 2),
-    (["simulate", "--scenario", "moon"], "no scenario 'moon'; known: demo, home, thousand", 2),
+    (["simulate", "--scenario", "moon"], "no scenario 'moon'; known: demo, home, mining, thousand", 2),
     (["simulate", "--day", "2031-01-01"], "2031-01-01", 2),
     (["simulate", "--day", "yesterday"], "yesterday", 2),
     (["demo", "--hours", "48"], "--hours is 48.0, expected 1 to 24", 2),
