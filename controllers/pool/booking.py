@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from controllers.pool.blocks import Answer
 from controllers.pool.ledger import STRANGER
 from controllers.pool.shared import Shared
 from controllers.pool.verifier import Judge, Share
 from fleet.work.counted import Flaw
-from fleet.work.stratum import Job, JobBook, Limits, Submit
+from fleet.work.stratum import Id, Job, JobBook, Limits, Memory, Response, Submit, quarrel, refusal
 
 _WORKERS_MOST: Final = 32
 """Of one connection: firmware has one, or two where it takes a fee."""
 JOBS_KEPT: Final = 8
 """Per session. Pools send a job every half minute, and a machine works at the last two or three."""
-SHARES_KEPT: Final = 1 << 14
-"""Per job and session: 16,384 shares in the minutes that a job lives; beyond that a share is CROWDED."""
+SHARES_KEPT: Final = 1 << 17
+"""Per machine and previous block: at an audit's 600 a minute more than three hours; beyond that a share is CROWDED."""
 
 
 class Booking:
@@ -43,10 +44,11 @@ class Booking:
         return self.address if self.row == STRANGER else self._shared.identity.name(self.row)
 
     def book(self) -> JobBook:
-        """A job book for a session with a pool."""
+        """A job book for a session with a pool; a machine's remember together which shares there were."""
         settings = self._shared.settings
-        limits = Limits(jobs=JOBS_KEPT, retired=64, shares=SHARES_KEPT, grace_s=settings.stale_grace_s)
-        return JobBook(limits, scale=settings.simulated_scale)
+        limits = Limits(jobs=JOBS_KEPT, shares=SHARES_KEPT, grace_s=settings.stale_grace_s)
+        memory = Memory() if self.row == STRANGER else self._shared.memories.setdefault(self.row, Memory())
+        return JobBook(limits, scale=settings.simulated_scale, memory=memory)
 
     def asked(self, user: str) -> bool:
         """A worker asks to be authorized; is it ours? The first one names a machine that its address did not."""
@@ -117,10 +119,22 @@ class Booking:
                 self._shared.logs.keep(row, share)
         return None
 
-    def refused(self, share: Share) -> None:
-        """The pool refuses a share in which we found nothing wrong."""
-        if not share.foreign:
+    def answered(self, share: Share, response: Response, pool: str) -> None:
+        """Hold a pool's answer to a verified share against our verdict."""
+        judged = share.judged
+        assert judged is not None
+        if judged.is_block:
+            error = response.error
+            said = "" if error is None else f"{error.message} ({error.code})"
+            name = share.digest[::-1].hex()
+            self._shared.blocks.answered(Answer(name, self._shared.now(), pool, response.accepted, said))
+        differs = quarrel(judged, response)
+        if differs is None:
+            return
+        self._shared.counts[differs.value] += 1
+        if judged.flaw is None and not response.accepted and not share.foreign:
             self._shared.ledger.flaw(self.row, Flaw.REFUSED)
+            self._shared.note_refusal(response.error)
 
     def close(self) -> None:
         """The connection has ended."""
@@ -133,3 +147,11 @@ class Booking:
             self._shared.counts["foreign workers"] += 1
             text = f"{self.machine} works for {user!r}, which is none of our accounts"
             self._shared.say_once((self.machine, user.partition(".")[0]), "foreign work", text)
+
+
+def answer_to(request_id: Id, flaw: Flaw | None) -> Response:
+    """What a machine is told of a share where the tap answers in the pool's place."""
+    if flaw is None:
+        return Response(request_id, True)
+    # a worker that is not ours is told what a pool tells a worker that it does not know
+    return Response(request_id, False, refusal(Flaw.UNAUTHORIZED if flaw is Flaw.FOREIGN else flaw))

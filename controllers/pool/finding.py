@@ -30,7 +30,7 @@ def block_of(share: Share, *, machine: str, pool: str, subscription: Subscriptio
         time_s=submit.time_s,
         nonce=submit.nonce,
         version_bits=submit.version_bits,
-        header=share.candidate.header.hex(),
+        header=share.judged.header.hex(),
         coinbase=(job.notify.coinbase1 + extranonce + job.notify.coinbase2).hex(),
         branches=tuple(branch.hex() for branch in job.notify.branches),
         flaw=None if flaw is None else flaw.name.lower(),

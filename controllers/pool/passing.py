@@ -13,11 +13,10 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
-from controllers.pool.booking import Booking
+from controllers.pool.booking import Booking, answer_to
 from controllers.pool.finding import block_of
 from controllers.pool.greeting import WORDS, Greeting
 from controllers.pool.poolside import PoolSide
-from controllers.pool.refusals import answer_to
 from controllers.pool.shared import Shared
 from controllers.pool.verifier import Share
 from controllers.pool.wire import Cut, Wire

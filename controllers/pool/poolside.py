@@ -12,10 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from controllers.pool.blocks import Answer
 from controllers.pool.booking import Booking
 from controllers.pool.greeting import Greeting, Word
-from controllers.pool.refusals import gone
 from controllers.pool.shared import Shared
 from controllers.pool.verifier import Share
 from controllers.pool.wire import Cut, Wire
@@ -23,6 +21,7 @@ from fleet.work.counted import Flaw
 from fleet.work.stratum import (
     Authorize,
     Configure,
+    Error,
     ExtranonceSubscribe,
     Malformed,
     Notify,
@@ -44,6 +43,7 @@ from fleet.work.stratum.messages import Id
 
 _PENDING_MOST: Final = 1_024
 _ANSWER_REAL_S: Final = 60.0
+_GONE: Final = Error(21, "Pool connection lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class PoolSide:
                 if asked.is_block:
                     shared.rescue(asked, self._booking.passwords.get(asked.submit.worker))
             if isinstance(asked, Share | Flaw):
-                self._machine.write(write_response(gone(request_id)))
+                self._machine.write(write_response(Response(request_id, False, _GONE)))
         self._ended(self, cut)
 
     def _said(self, raw: bytes, lines: list[bytes]) -> None:
@@ -275,26 +275,12 @@ class PoolSide:
 
     def _share_answered(self, share: Share, response: Response, line: bytes) -> bool:
         """Hold the pool's answer against our verdict."""
-        judged = share.judged
-        assert judged is not None
-        if judged.is_block:
-            self._block_answered(share, response)
-        if judged.flaw is None and not response.accepted:
-            self._booking.refused(share)
-            why = response.error.message if response.error is not None else ""
-            self._shared.note_refusal(why)
-        elif judged.flaw is not None and response.accepted:
-            self._shared.counts[f"accepted by the pool, {judged.flaw.name.lower()} to us"] += 1
+        self._booking.answered(share, response, self.url)
         key = _key(response.id)
         if key in self._unkept:
             self._unkept[key] = line + b"\n"
             return False
         return True
-
-    def _block_answered(self, share: Share, response: Response) -> None:
-        said = "" if response.error is None else f"{response.error.code or ''} {response.error.message}".strip()
-        name = share.digest[::-1].hex()
-        self._shared.blocks.answered(Answer(name, self._shared.now(), self.url, response.accepted, said))
 
     def _word_answered(self, word: Word, response: Response, *, again: bool) -> None:
         """The answer to a word of the greeting; said `again`, the machine is told only what is new."""

@@ -195,13 +195,13 @@ class TapSettings(Settings):
     @classmethod
     def _addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
         """Bitcoin addresses."""
-        from controllers.pool.payout import script_of
+        from fleet.work.stratum.addresses import script_of
 
         for address in addresses:
             try:
                 script_of(address)
             except ValueError as error:
-                raise ValueError(f"{address!r} has {error}") from error
+                raise ValueError(f"{address!r} is {error}") from error
         return addresses
 
     @property

@@ -20,7 +20,8 @@ from controllers.pool.verifier import Share
 from controllers.state import ready
 from fleet.work.sha256d import meets, sha256d
 from fleet.work.stratum import Job
-from fleet.work.target import share_difficulty, target_of_difficulty
+from fleet.work.stratum.jobs import scaled_target
+from fleet.work.target import share_difficulty
 
 _RECORD: Final = struct.Struct("<80sdd32s")
 RECORD_BYTES: Final = _RECORD.size
@@ -73,7 +74,7 @@ def prove(data: bytes, *, scale: float = 1.0, since_s: float = float("-inf")) ->
         digest = sha256d(logged.header)
         if digest in seen:
             repeated += 1
-        elif not 0 < logged.asked < float("inf") or not meets(digest, target_of_difficulty(logged.asked * scale)):
+        elif not 0 < logged.asked < float("inf") or not meets(digest, scaled_target(logged.asked, scale)):
             bad += 1
         else:
             shares, work = shares + 1, work + logged.asked
@@ -116,7 +117,7 @@ class ShareLogs:
         assert share.judged is not None
         notify = job.notify
         coinbase = hashlib.sha256(notify.coinbase1 + job.extranonce1 + submit.extranonce2 + notify.coinbase2).digest()
-        record = _RECORD.pack(share.candidate.header, share.judged.credit, share.at_s, coinbase)
+        record = _RECORD.pack(share.judged.header, share.judged.credit, share.at_s, coinbase)
         with self._told():
             file = self._files.get(row)
             if file is None or file.tell() + RECORD_BYTES > self._most_bytes:

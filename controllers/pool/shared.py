@@ -19,6 +19,7 @@ from controllers.pool.settings import TapSettings
 from controllers.pool.share_log import ShareLogs
 from controllers.pool.verifier import Share, Verifier
 from controllers.pool.wire import Cut
+from fleet.work.stratum import Error, Memory
 
 if TYPE_CHECKING:
     from controllers.pool.booking import Booking
@@ -81,6 +82,8 @@ class Shared:
     counts: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     """Connections of machines that we ended, by cause."""
+    memories: dict[int, Memory] = field(default_factory=dict)
+    """The shares that a machine has brought, in whatever session, by its row."""
     wishes: dict[int, float] = field(default_factory=dict)
     """A lower difficulty than its pool's that is asked of a machine, by its row."""
     sessions: dict[Session, None] = field(default_factory=dict)
@@ -89,9 +92,9 @@ class Shared:
     """A block whose pool was gone before it answered, and its worker's password."""
     _told: set[object] = field(default_factory=set)
 
-    def note_refusal(self, why: str) -> None:
-        """A pool refused a share in which we found nothing wrong; its words are a pool's, so only so many are kept."""
-        key = f"refused by the pool, good to us: {why[:80]}"
+    def note_refusal(self, error: Error | None) -> None:
+        """A pool refused a share in which we found nothing wrong; the words are a pool's, so only so many are kept."""
+        key = f"refused by the pool, good to us: {'' if error is None else error.message[:80]}"
         self.counts[
             key if key in self.counts or len(self.counts) < _CAUSES_MOST else "refused by the pool, good to us"
         ] += 1

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from fleet.work.sha256d import DIGEST_BYTES, Engine
+from fleet.work.sha256d import DIGEST_BYTES, Engine, sha256d
 from fleet.work.stratum.messages import Submit
 from fleet.work.stratum.shares import Candidate, Judged, judge
 
@@ -82,8 +82,8 @@ class Verifier:
         cut = [digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)]
         self.verified += len(waiting)
         for share, digest in zip(waiting, cut, strict=True):
-            share.digest = digest
             share.judged = judged = judge(share.candidate, digest)
+            share.digest = digest if judged.header is share.candidate.header else sha256d(judged.header)
             if judged.is_block:
                 share.session.block(share)
         for share in waiting:

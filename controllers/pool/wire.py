@@ -91,7 +91,7 @@ class Wire(asyncio.Protocol):
         self._loop = loop
         self._lines = Lines(line_bytes)
         self._allowance = Allowance(messages_per_s, 5.0, loop.time())
-        self._held = b""
+        self._held = bytearray()
         self._ended = False
         self._made, self.said, self.lost = made, said, lost
         self.transport: asyncio.Transport | None = None
@@ -129,8 +129,9 @@ class Wire(asyncio.Protocol):
             return
         raw = data if end == len(data) else data[:end]
         if self._held:
-            raw = self._held + raw
-        self._held = data[end:]
+            raw = bytes(self._held + raw)
+            self._held.clear()
+        self._held += data[end:]
         if lines:
             self.said(raw, lines)
 
@@ -183,5 +184,5 @@ class Wire(asyncio.Protocol):
     def _finish(self) -> None:
         if not self._ended:
             self._ended = True
-            self._held = b""
+            self._held.clear()
             self.lost(self.cut)
