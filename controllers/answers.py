@@ -12,10 +12,12 @@ from controllers.events import Events
 from controllers.feeds import FeedState
 from fleet.order import Order
 from policies.explain import explain
+from policies.proof import short
 from policies.record import Record
 from policies.site_sums import site_sums
 
 _EVENTS_MOST = 200
+_SHORT_SHOWN_MOST = 100
 
 
 class Heard(Protocol):
@@ -74,6 +76,9 @@ class Answers:
             "feeds": [
                 {"source": s.source, "ok": s.ok, "last_ok_s": s.last_ok_s, "error": s.error}
                 for s in (source.state for source in self._sources)
+            ],
+            "short": [
+                proof.model_dump(mode="json") for proof in short(self._site.judgment, record)[:_SHORT_SHOWN_MOST]
             ],
             "events": [
                 {"at_s": event.at_s, "kind": event.kind, "text": event.text}

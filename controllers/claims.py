@@ -21,7 +21,8 @@ class Claims:
 
     def watch(self, record: Record) -> None:
         """Look at one record."""
-        if not (record.view.evidence.verdict == Verdict.SHORT).any() and not self._short:
+        judged = record.view.evidences.values()
+        if not any((evidence.verdict == Verdict.SHORT).any() for evidence in judged) and not self._short:
             return
         found = {proof.machine: proof for proof in short(self._judgment, record)}
         for machine in found.keys() - self._short:

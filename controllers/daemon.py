@@ -31,7 +31,7 @@ from controllers.observe import Observer
 from controllers.opening import clock_of, open_drivers
 from controllers.pool.source import TapSource, tap_of, through
 from controllers.pool_apis import PoolApi, PoolBook, open_pool_api
-from controllers.proofs import Proofs
+from controllers.proofs import Proofs, TapStatus
 from fleet.order import Order, Rank
 from fleet.reading import Answer, Silence
 from fleet.view import View
@@ -67,6 +67,7 @@ class Daemon:
         max_age_s = {settings.source: settings.max_age_s for settings in file.pool_apis}
         self.pool_book = PoolBook(site.roster, max_age_s, self.events.say)
         self.tap: TapSource | None = None
+        self.tap_status = TapStatus()
         self._drivers = open_drivers(site)
         self.observer = Observer(
             site.roster,
@@ -180,7 +181,7 @@ class Daemon:
                     group.create_task(self.loop.run(), name="loop"),
                     group.create_task(self._keep_lease(), name="lease"),
                     group.create_task(self.socket.run(), name="socket"),
-                    *(group.create_task(tap.run(), name="tap") for tap in (self.tap,) if tap is not None),
+                    *(group.create_task(part) for part in self._tap_parts()),
                     *(
                         group.create_task(feed.run(self.market.put, self._feed_changed, self.clock))
                         for feed in self.feeds
@@ -200,6 +201,10 @@ class Daemon:
         finally:
             await self.actor.close()
             await self.observer.close()
+
+    def _tap_parts(self) -> list[Any]:
+        """The tap, and whoever asks how it is, as coroutines; none where the site file has no tap."""
+        return [] if self.tap is None else [self.tap.run(), self.tap_status.run(self.tap)]
 
     def _publishers(self) -> list[Any]:
         """The publishers that the site file asks for, as coroutines."""
@@ -241,6 +246,8 @@ class Daemon:
             "journal_failures": self.loop.failures,
             "lease_held": self.lease.held(),
             "full": self.observer.latest.full,
+            "has_tap": self.tap is not None,
+            "tap": self.tap_status.latest,
         }
 
     async def take_order(self, request: Mapping[str, Any]) -> Order:

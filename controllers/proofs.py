@@ -1,12 +1,19 @@
-"""What comes in as proof of hash rate, asked for at each turn: the tap's counts and what pools told; nothing here waits."""
+"""What comes in as proof of hash rate: the tap's counts and what pools told, asked for at each turn; nothing there waits.
+
+The tap's status is for people and metrics alone; it is asked for beside the turns, because a tap apart takes its time.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 from controllers.pool_apis import PoolBook
 from fleet.work.counted import Counted
 from fleet.work.pool_told import PoolTold
+
+_STATUS_REAL_S: Final = 5.0
 
 
 class Tapped(Protocol):
@@ -36,3 +43,31 @@ class Proofs:
         """Move the times at which pools were heard with a clock that has stepped; the tap looks at its own."""
         if self._pools is not None:
             self._pools.shift(by_s)
+
+
+class Asked(Protocol):
+    """A tap that answers requests."""
+
+    async def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer to a request.
+
+        Raises:
+            LookupError, OSError: it cannot be answered.
+        """
+        ...
+
+
+class TapStatus:
+    """The tap's own status, asked for every few seconds; `latest` is None while it does not answer."""
+
+    def __init__(self) -> None:
+        self.latest: Mapping[str, Any] | None = None
+
+    async def run(self, tap: Asked) -> None:
+        """Keep asking until cancelled."""
+        while True:
+            try:
+                self.latest = (await tap.ask({"ask": "tap"}))["tap"]
+            except (LookupError, OSError):
+                self.latest = None
+            await asyncio.sleep(_STATUS_REAL_S)

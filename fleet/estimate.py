@@ -24,6 +24,7 @@ from fleet.view import View
 from fleet.work.counters import observe
 from fleet.work.credited import credited
 from fleet.work.evidence import Evidence
+from fleet.work.losses import marked
 from fleet.work.pooled import observe_pool
 from fleet.work.proven import best
 from fleet.work.share_check import ShareCheck
@@ -52,6 +53,8 @@ class Beliefs(Settings):
     """How long a change by somebody else holds (an order to release ends it)."""
     confirm_slack_s: Seconds = 30
     """Beyond a machine's own time to confirm, before a command without any outcome counts as failed."""
+    value_proven: bool = True
+    """Value a machine's hashes by what its shares prove where that contradicts its claim; else always by its claim."""
     share_check: ShareCheck = ShareCheck()
     """How shares are held against claims."""
 
@@ -142,8 +145,15 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
         tap_evidence = observe_counted(tap_evidence, check, counted=counted, tests=tests, **claims)
     if (evidence, pool_evidence, tap_evidence) == (view.evidence, view.pool_evidence, view.tap_evidence):
         return view
-    proven = replace(view, evidence=evidence, pool_evidence=pool_evidence, tap_evidence=tap_evidence)
-    return replace(proven, credit=credited(best(proven.evidences), check))
+    proven = replace(
+        view,
+        evidence=evidence,
+        pool_evidence=pool_evidence,
+        tap_evidence=tap_evidence,
+        tap_marks=view.tap_marks if counted is None else marked(view.tap_marks, counted, check.window_s),
+    )
+    credit = credited(best(proven.evidences), check) if beliefs.value_proven else np.ones(len(view))
+    return replace(proven, credit=credit)
 
 
 def _contradicts(snapshot: Snapshot, fresh: Bools) -> Bools:

@@ -7,6 +7,7 @@ command failed, and how much power we moved lately (for ramp, stagger and brake)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -15,7 +16,9 @@ import numpy as np
 from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints, freeze_columns
 from fleet.machine import Roster
 from fleet.reading import State
-from fleet.work.evidence import Evidence
+from fleet.work.counted import Counted
+from fleet.work.evidence import Evidence, Source
+from fleet.work.losses import shifted
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,6 +55,7 @@ class View:
     `rate_scale[n]`: what it measures over its nameplate. `evidence`: how the shares that it counts itself bear out its
     claim; `pool_evidence` and `tap_evidence`: how those that its pool credits and those that the tap has verified do (None:
     the site has no such source). `credit[n]`: the part of its claim that the shares leave it, 1 where they say nothing else.
+    `tap_marks`: earlier counts of the tap, the oldest first, for what was lost since.
     """
 
     at_s: float
@@ -78,6 +82,7 @@ class View:
     credit: Floats
     pool_evidence: Evidence | None = None
     tap_evidence: Evidence | None = None
+    tap_marks: tuple[Counted, ...] = ()
     moves: tuple[Move, ...] = ()
     tally: Tally = field(default_factory=Tally)
 
@@ -89,6 +94,17 @@ class View:
         """How many machines."""
         return len(self.mode)
 
+    @property
+    def evidences(self) -> Mapping[Source, Evidence]:
+        """What each source says of the claims, the sources that the site has."""
+        sources = {Source.COUNTERS: self.evidence, Source.POOL: self.pool_evidence, Source.TAP: self.tap_evidence}
+        return {source: evidence for source, evidence in sources.items() if evidence is not None}
+
+    @property
+    def valued_scale(self) -> Floats:
+        """scale[n]: what each machine's operating points are believed to deliver over their nameplates."""
+        return self.rate_scale * self.credit
+
     def shifted(self, by_s: float) -> View:
         """The same beliefs on a clock that has stepped: every remembered time moves with it."""
         times = ("heard_s", "changed_s", "sent_s", "retry_s", "hand_s", "fault_s")
@@ -97,6 +113,7 @@ class View:
             at_s=self.at_s + by_s,
             moves=tuple(replace(move, at_s=move.at_s + by_s) for move in self.moves),
             evidence=self.evidence.shifted(by_s),
+            tap_marks=shifted(self.tap_marks, by_s),
             pool_evidence=None if self.pool_evidence is None else self.pool_evidence.shifted(by_s),
             tap_evidence=None if self.tap_evidence is None else self.tap_evidence.shifted(by_s),
             **{name: getattr(self, name) + by_s for name in times},

@@ -13,14 +13,14 @@ from fleet.columns import OFF_LADDER, UNKNOWN, Floats
 from fleet.machine import SLEEP, Machine
 from fleet.order import OrderKind
 from fleet.units import HOURS_PER_DAY, THS_PER_PHS, efficiency_j_th
-from fleet.work.evidence import delivered
 from policies.economics import at_the_meter, cost_usd_h, revenue_usd_h, revenue_usd_mwh
-from policies.explanation import Change, Delivery, Explanation, Hold, Point, Shadow
+from policies.explanation import Change, Explanation, Hold, Point, Shadow
 from policies.orders import held_by_hand, knows
 from policies.plan import WAITS
+from policies.proof import known, proof
 from policies.record import Record
 from policies.safety import Faulted
-from policies.site_sums import STATES, VERDICTS, machine_columns, quarantined
+from policies.site_sums import STATES, machine_columns, quarantined
 from policies.switching import Hysteresis, Regret, Stakes, start_usd, with_steps
 from policies.tick import Judgment
 
@@ -53,7 +53,7 @@ class _Telling:
         self.target = int(target[row])
         scale = slice(0, len(self.machine.modes))
         self.power_w: Floats = judgment.roster.modes.power_w[row, scale] * self.view.power_scale[row]
-        self.rate_ths: Floats = judgment.roster.modes.hashrate_ths[row, scale] * self.view.rate_scale[row]
+        self.rate_ths: Floats = judgment.roster.modes.hashrate_ths[row, scale] * self.view.valued_scale[row]
 
     def explanation(self) -> Explanation:
         """The whole answer."""
@@ -75,14 +75,14 @@ class _Telling:
             live=bool(self.judgment.is_live[row]),
             doing=self._doing(state, holds),
             state=state,
-            heard_s=_known(view.heard_s[row]),
+            heard_s=known(view.heard_s[row]),
             mode=self._name(self.mode),
-            power_w=_known(now.power_w[row]),
+            power_w=known(now.power_w[row]),
             power_measured=bool(now.measured[row]),
-            hashrate_ths=_known(now.hashrate_ths[row]),
-            efficiency_j_th=_known(now.efficiency_j_th[row]),
-            earns_usd_h=_known(now.earns_usd_h[row]),
-            chip_c=_known(self.record.snapshot.heard.chip_c[row]),
+            hashrate_ths=known(now.hashrate_ths[row]),
+            efficiency_j_th=known(now.efficiency_j_th[row]),
+            earns_usd_h=known(now.earns_usd_h[row]),
+            chip_c=known(self.record.snapshot.heard.chip_c[row]),
             decided=self._name(self.target) or "as it is",
             why=self.choices.reasons[why] if why >= 0 else "",
             commanded=self._name(int(commands.mode[mine[0]])) if len(mine) else None,
@@ -98,7 +98,7 @@ class _Telling:
             points=tuple(self._point(column) for column in range(len(self.machine.modes))),
             shadows=shadows,
             shadow_usd_mwh=sum(shadow.usd_mwh for shadow in shadows),
-            delivery=self._delivery(),
+            proof=proof(self.judgment, self.record, row),
             holds=holds,
             changes=self._changes(holds),
         )
@@ -215,22 +215,6 @@ class _Telling:
         if not self.judgment.is_live[row]:
             holds.append(Hold(kind="not live", what="not under live control: nothing is sent", until_s=None))
         return tuple(holds)
-
-    def _delivery(self) -> Delivery | None:
-        """What its shares say."""
-        evidence, row = self.view.evidence, self.row
-        told = delivered(evidence)
-        if np.isnan(told.ratio[row]):
-            return None
-        return Delivery(
-            verdict=VERDICTS[evidence.verdict[row]],
-            verdict_s=_known(evidence.verdict_s[row]),
-            ratio=_known(told.ratio[row]),
-            low=_known(told.low[row]),
-            high=_known(told.high[row]),
-            shares=float(evidence.shares[row]),
-            expected=float(evidence.expected[row]),
-        )
 
     def _fault(self) -> list[Hold]:
         """A fault's rest."""
@@ -356,8 +340,3 @@ class _Telling:
             timed.append(Change(what="the tariff changes", at_s=edge_s))
         timed.sort(key=lambda change: change.at_s or 0.0)
         return (*timed, *self._flips())
-
-
-def _known(value: np.float64 | float) -> float | None:
-    """A column's cell as a value: NaN and infinities are "not known"."""
-    return float(value) if np.isfinite(value) else None

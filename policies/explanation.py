@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from policies.proof import Proof
 from policies.shown import Shown
 
 
@@ -59,24 +60,6 @@ class Change(Shown):
     """Or at which power price at the site's meter."""
     to: str | None = None
     """The operating point it would go to."""
-
-
-class Delivery(Shown):
-    """What the machine's shares say of the hash rate that it claims: the last finished test and the running one."""
-
-    verdict: Literal["untested", "honest", "short"]
-    """Of the last finished sequential test."""
-    verdict_s: float | None
-    """When that was reached (UTC seconds)."""
-    ratio: float | None
-    """Delivered over claimed."""
-    low: float | None
-    """Its 95 % interval at one look."""
-    high: float | None
-    shares: float
-    """Of the running test so far."""
-    expected: float
-    """By the machine's claim."""
 
 
 class Shadow(Shown):
@@ -136,8 +119,8 @@ class Explanation(Shown):
     points: tuple[Point, ...]
     shadows: tuple[Shadow, ...]
     """The caps above it that bind."""
-    delivery: Delivery | None
-    """None: nothing is known of its shares."""
+    proof: Proof
+    """What its shares say of its claim."""
     shadow_usd_mwh: float
     """Their sum: what one more MWh at this machine would earn."""
     holds: tuple[Hold, ...]

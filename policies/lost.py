@@ -55,7 +55,7 @@ class MarketLost:
 
     def worth(self, scene: Scene) -> Floats:
         """worth[n, k] to the dispatch while nothing can be valued: hashes up to the answer's column, and less beyond it."""
-        rate = scene.roster.modes.hashrate_ths * scene.view.rate_scale[:, None]
+        rate = scene.roster.modes.hashrate_ths * scene.view.valued_scale[:, None]
         column = np.maximum(self.column(scene), SLEEP)[:, None]
         columns = np.arange(rate.shape[1])
         most = np.take_along_axis(rate, column.astype(np.int64), axis=1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
 
 import numpy as np
 
@@ -18,17 +17,16 @@ from fleet.command import OutcomeKind
 from fleet.estimate import silent
 from fleet.machine import SLEEP
 from fleet.reading import State
-from fleet.work.evidence import delivered
+from fleet.work.proven import Proven, best
 from policies.economics import at_the_meter, break_even_usd_mwh, cost_usd_h, revenue_usd_h
 from policies.orders import held_by_hand, node_caps_w
+from policies.proof import SOURCES, VERDICTS
 from policies.record import Record
 from policies.shown import Shown
 from policies.tick import Judgment
 
 SILENT = "silent"
 """The state shown for a machine that gave no reading for `silent_after_s`, or never one."""
-VERDICTS: Final[tuple[Literal["untested"], Literal["honest"], Literal["short"]]] = ("untested", "honest", "short")
-"""What the last finished test of a machine's shares said, in the order of `fleet.work.evidence.Verdict`."""
 STATES = (*(state.name.lower() for state in State), SILENT)
 
 
@@ -39,19 +37,20 @@ class MachineColumns:
     `state[n]` indexes STATES. `power_w` is measured where `measured`, else the operating point's nameplate as calibrated.
     `earns_usd_h` is revenue less energy at the present power and hash rate, `break_even_usd_mwh` the power price at the
     site's meter at which it earns nothing, `curtailed_w` what its usual operating point would draw beyond the present one.
-    `verdict[n]` indexes VERDICTS, and `delivered` is the share of its claimed hash rate that its accepted shares bear out.
+    `proven` is what the shares say of each machine's claim; `credited_ths` is the part of its hash rate that they leave it,
+    and what it earns and breaks even at is of that.
     """
 
     state: Codes
     power_w: Floats
     measured: Bools
     hashrate_ths: Floats
+    credited_ths: Floats
     efficiency_j_th: Floats
     earns_usd_h: Floats
     break_even_usd_mwh: Floats
     curtailed_w: Floats
-    verdict: Codes
-    delivered: Floats
+    proven: Proven
 
     def __post_init__(self) -> None:
         """Read-only."""
@@ -94,10 +93,17 @@ class SiteSums(Shown):
     machines_held: int
     """Changed by somebody else, and left so."""
     machines_by_verdict: Mapping[str, int]
-    """untested, honest, short: what their accepted shares say of the hash rate that they claim."""
+    """untested, honest, short: what their shares say of the hash rate that they claim."""
+    machines_by_source: Mapping[str, int]
+    """Machines whose shares are counted, by the strongest source that says something: counters, pool, tap."""
     machines_quarantined: int
     """Left alone after repeated failure."""
     hashrate_ths: float
+    """As the machines claim it."""
+    hashrate_credited_ths: float
+    """The part of it that their shares leave them: what they are valued at."""
+    delivered: float | None
+    """Delivered over claimed, of the machines that hash now and whose shares are counted, each weighed with its claim."""
     power_w: float
     power_measured_w: float
     """The part of `power_w` that machines measured; the rest is nameplate as calibrated."""
@@ -115,6 +121,7 @@ class SiteSums(Shown):
     power_usd_mwh: float | None
     """At the site's meter."""
     revenue_usd_h: float | None
+    """Of the credited hash rate."""
     cost_usd_h: float | None
     """With the site's overhead."""
     margin_usd_h: float | None
@@ -155,31 +162,31 @@ def machine_columns(judgment: Judgment, record: Record) -> MachineColumns:
     measured = known & heard.measured & ~np.isnan(heard.power_w)
     power_w = np.where(measured, heard.power_w, np.where(known, plate * view.power_scale, np.nan))
     hashrate = np.where(known, heard.hashrate_ths, np.nan)
+    credited = hashrate * view.credit
     hashprice, price = record.decision.prices.hashprice_usd_phs_day, record.decision.prices.power_usd_mwh
     with np.errstate(divide="ignore", invalid="ignore"):
         efficiency = np.where(hashrate > 0, power_w / hashrate, np.nan)
     earns = break_even = np.full(len(roster), np.nan)
     if hashprice is not None:
-        zero_if_asleep = np.where(np.isnan(hashrate) & (view.mode == SLEEP) & known, 0.0, hashrate)
-        break_even = at_the_meter(break_even_usd_mwh(power_w, hashrate, hashprice), judgment.economics.overhead)
+        zero_if_asleep = np.where(np.isnan(credited) & (view.mode == SLEEP) & known, 0.0, credited)
+        break_even = at_the_meter(break_even_usd_mwh(power_w, credited, hashprice), judgment.economics.overhead)
         break_even = np.where(hashrate > 0, break_even, np.nan)
         if price is not None:
             earns = revenue_usd_h(zero_if_asleep, hashprice) - cost_usd_h(power_w, price)
     usual_w = roster.modes.power_w[rows, roster.usual]
     curtailed = np.where((view.mode >= 0) & (view.mode < roster.usual), usual_w - plate, 0.0)
     state = np.where(known, view.state - int(State.UNKNOWN), len(STATES) - 1).astype(np.int16)
-    evidence = view.evidence
     return MachineColumns(
         state=state,
         power_w=power_w,
         measured=measured,
         hashrate_ths=hashrate,
+        credited_ths=credited,
         efficiency_j_th=efficiency,
         earns_usd_h=earns,
         break_even_usd_mwh=break_even,
         curtailed_w=curtailed,
-        verdict=evidence.verdict,
-        delivered=delivered(evidence).ratio,
+        proven=best(view.evidences),
     )
 
 
@@ -188,12 +195,13 @@ def site_sums(judgment: Judgment, record: Record, columns: MachineColumns | None
     roster, view, decision = judgment.roster, record.view, record.decision
     now = machine_columns(judgment, record) if columns is None else columns
     power_w, rate = float(np.nansum(now.power_w)), float(np.nansum(now.hashrate_ths))
+    credited = float(np.nansum(now.credited_ths))
     hashprice, price = decision.prices.hashprice_usd_phs_day, decision.prices.power_usd_mwh
-    revenue = None if hashprice is None else revenue_usd_h(rate, hashprice)
+    revenue = None if hashprice is None else revenue_usd_h(credited, hashprice)
     cost = None if price is None else cost_usd_h(power_w, price)
     both = None if revenue is None or cost is None else revenue - cost
     overhead = judgment.economics.overhead
-    even = None if revenue is None or power_w <= 0 or rate <= 0 else at_the_meter(revenue / power_w * 1e6, overhead)
+    even = None if revenue is None or power_w <= 0 or credited <= 0 else at_the_meter(revenue / power_w * 1e6, overhead)
     target = decision.choices.target
     chosen = view.standing if target is None else target
     rows, chosen = np.flatnonzero(chosen >= 0), chosen[chosen >= 0]
@@ -207,14 +215,17 @@ def site_sums(judgment: Judgment, record: Record, columns: MachineColumns | None
         machines_by_state=_by_state(now),
         machines_pending=int((view.wanted != UNKNOWN).sum()),
         machines_held=int(held_by_hand(view, judgment.beliefs.hand_s).sum()),
-        machines_by_verdict=dict(zip(VERDICTS, np.bincount(now.verdict, minlength=3).tolist(), strict=True)),
+        machines_by_verdict=_by_verdict(now),
+        machines_by_source=_by_source(now),
         machines_quarantined=int(quarantined(judgment, record).sum()),
         hashrate_ths=rate,
+        hashrate_credited_ths=credited,
+        delivered=_delivered(now),
         power_w=power_w,
         power_measured_w=float(now.power_w[now.measured].sum()),
         worst_w=float(view.worst_w.sum()),
         decided_power_w=float((roster.modes.power_w[rows, chosen] * view.power_scale[rows]).sum()),
-        decided_hashrate_ths=float((roster.modes.hashrate_ths[rows, chosen] * view.rate_scale[rows]).sum()),
+        decided_hashrate_ths=float((roster.modes.hashrate_ths[rows, chosen] * view.valued_scale[rows]).sum()),
         curtailed_w=float(now.curtailed_w.sum()),
         curtailed_w_by_reason=_curtailed_by_reason(record, now),
         hashprice_usd_phs_day=hashprice,
@@ -244,6 +255,25 @@ def quarantined(judgment: Judgment, record: Record) -> Bools:
     """quarantined[n]: failed so often in a row that it is left alone for now."""
     view = record.view
     return (view.failures >= judgment.beliefs.quarantine_after) & (view.at_s < view.retry_s)
+
+
+def _by_verdict(now: MachineColumns) -> dict[str, int]:
+    """Machines by verdict, those that none has included."""
+    counts = np.bincount(now.proven.verdict, minlength=len(VERDICTS))
+    return {name: int(count) for name, count in zip(VERDICTS, counts, strict=True)}
+
+
+def _by_source(now: MachineColumns) -> dict[str, int]:
+    """Machines by the source that speaks of them; those that none speaks of are left out."""
+    counts = np.bincount(now.proven.source[now.proven.source != UNKNOWN], minlength=len(SOURCES))
+    return {name: int(count) for name, count in zip(SOURCES, counts, strict=True)}
+
+
+def _delivered(now: MachineColumns) -> float | None:
+    """Delivered over claimed of the whole site."""
+    counts = (now.hashrate_ths > 0) & np.isfinite(now.proven.ratio)
+    claimed = float(now.hashrate_ths[counts].sum())
+    return float((now.hashrate_ths * now.proven.ratio)[counts].sum()) / claimed if claimed > 0 else None
 
 
 def _by_state(now: MachineColumns) -> dict[str, int]:

@@ -173,7 +173,7 @@ class Judgment:
             counted = np.where(stuck[:, None], expected_w[:, None], counted)
         value, regret = None, view.regret_usd
         if prices.hashprice_usd_phs_day is not None and prices.power_usd_mwh is not None:
-            revenue = revenue_usd_h(modes.hashrate_ths * view.rate_scale[:, None], prices.hashprice_usd_phs_day)
+            revenue = revenue_usd_h(modes.hashrate_ths * view.valued_scale[:, None], prices.hashprice_usd_phs_day)
             value = revenue - cost_usd_h(power_w, prices.power_usd_mwh)
             worth, regret = self._weigh(scene, choices, prices.power_usd_mwh, revenue, value, last_s)
             worth = self._with_steps(view, choices, worth, revenue, counted, cap_w)

@@ -12,6 +12,7 @@ from controllers.control import ask_daemon
 from controllers.exits import Exit
 from controllers.terminal import err, number, out, print_json, table
 from policies.explanation import Change, Explanation, Point
+from policies.proof import COUNTED_BY, Proof, Tapped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,8 @@ def show(told: Explanation) -> None:
     console.print(
         table("", _POINT_COLUMNS, [_point_row(point) for point in told.points], right=(1, 2, 3, 4, 5, 6), spare=(3, 2))
     )
+    for line in proof_lines(told.proof):
+        console.print(line, markup=False)
     for shadow in told.shadows:
         console.print(f"one more MWh at {shadow.place or 'the site'} would earn {shadow.usd_mwh:.2f} $", markup=False)
     for hold in told.holds:
@@ -58,6 +61,34 @@ def show(told: Explanation) -> None:
         console.print(f"held by {hold.kind}: {hold.what}{until}", markup=False)
     for change in told.changes:
         console.print(f"next: {_change(change)}", markup=False)
+
+
+def proof_lines(proof: Proof) -> list[str]:
+    """What the shares say of the claim, for people."""
+    lines = [proof.in_words()]
+    if proof.credit != 1.0:
+        lines.append(f"valued at {100 * proof.credit:.1f} % of what it claims")
+    if len(proof.sources) > 1:
+        lines += [
+            f"by {COUNTED_BY[said.source]}: {100 * said.delivered:.1f} % "
+            f"({100 * said.low:.1f} to {100 * said.high:.1f}), {said.verdict}"
+            for said in proof.sources
+            if said.delivered is not None and said.low is not None and said.high is not None
+        ]
+    if proof.tap is not None:
+        lines.append(_tapped(proof.tap))
+    return lines
+
+
+def _tapped(tap: Tapped) -> str:
+    """What the tap sees."""
+    is_there = "connected" if tap.connected else "not connected"
+    last = "" if tap.last_share_s is None else f", last share {_clock(tap.last_share_s)} UTC"
+    flawed = ", ".join(f"{count:,.0f} {cause.replace('_', ' ')}" for cause, count in tap.flawed.items() if count)
+    return (
+        f"at the tap: {is_there}, difficulty {number(tap.difficulty, 0)}{last}; "
+        f"{tap.shares:,.0f} shares credited" + (f", flawed: {flawed}" if flawed else ", none flawed")
+    )
 
 
 _POINT_COLUMNS = ("operating\npoint", "W", "TH/s", "J/TH", "step\nJ/TH", "earns\n$/h", "breaks even\n$/MWh", "")

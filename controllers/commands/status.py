@@ -12,6 +12,7 @@ from controllers.config import load_site
 from controllers.control import ask_daemon
 from controllers.exits import Exit
 from controllers.terminal import number, out, print_json, table
+from policies.proof import COUNTED_BY, Proof
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,12 @@ def show(answer: dict[str, Any]) -> None:
         f"tally      {number(sums['earned_usd'], 2)} $ as the machines ran since {since:%Y-%m-%d %H:%M} UTC; "
         f"{number(sums['decided_usd'], 2)} $ as was decided"
     )
+    verdicts = ", ".join(f"{count} {name}" for name, count in sums["machines_by_verdict"].items() if count)
+    sources = ", ".join(f"{count} by {COUNTED_BY[name]}" for name, count in sums["machines_by_source"].items() if count)
+    if sums["delivered"] is not None:
+        console.print(f"proof      {100 * sums['delivered']:.1f} % of what is claimed; {verdicts} ({sources})")
+    for proof in answer["short"]:
+        console.print(f"short      {Proof.model_validate(proof).in_words()}", markup=False)
     if sums["missing"]:
         console.print(f"[bold]not known[/bold]  {', '.join(sums['missing'])}")
     if sums["held_back"]:

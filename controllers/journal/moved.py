@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from controllers.journal.entries import Began, Stored, Title
 from controllers.journal.pending import each
-from controllers.journal.values import unpack
+from controllers.journal.values import Unreadable, unpack
 from fleet.columns import OFF_LADDER, UNKNOWN, Ints
 from fleet.command import Command, Commands, Outcome, Outcomes
 from fleet.machine import Roster
@@ -112,6 +112,7 @@ def view_of(state: Stored | Began, moved: Moved, reasons: tuple[str, ...], said:
         if any(name.startswith(f"view.{source}.") for name in state.columns):
             changes[source] = _evidence(state, moved, source)
     head = state.head["value"]["view"]
+    changes["tap_marks"] = _marks(head.get("tap_marks", []), state, moved, said)
     try:
         changes["moves"] = tuple(
             _move(move, moved) for move in unpack(tuple[Move, ...], head["moves"], state.columns, "view.moves")
@@ -134,6 +135,16 @@ def _evidence(state: Stored | Began, moved: Moved, source: str) -> Evidence:
         mine[kept] = column[moved.was[kept]]
         changes[field.name] = mine
     return Evidence(**changes)
+
+
+def _marks(stored: Any, state: Stored | Began, moved: Moved, said: list[str]) -> tuple[Counted, ...]:
+    """Earlier counts of the tap in the rows of now; none where they are another version's."""
+    try:
+        marks = unpack(tuple[Counted, ...], stored, state.columns, "view.tap_marks")
+    except Unreadable as error:
+        said.append(f"{error}; what the tap counted before is left out")
+        return ()
+    return tuple(_rows(mark, Counted.nothing(len(moved.was)), moved) for mark in marks)
 
 
 def _same_ladder(moved: Moved) -> NDArray[Any]:

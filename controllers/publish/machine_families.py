@@ -11,10 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from controllers.publish.exposition import column, labels, rows
-from fleet.columns import OFF_LADDER, UNKNOWN, Codes, Floats
+from fleet.columns import OFF_LADDER, UNKNOWN, Bools, Codes, Floats
 from fleet.machine import Machine
 from fleet.reading import Reading
-from fleet.work.evidence import Verdict, delivered
+from fleet.view import View
+from fleet.work.counted import Counted, Flaw
+from fleet.work.evidence import Verdict
+from fleet.work.proven import Proven
+from policies.proof import SOURCES
 from policies.record import Record
 from policies.site_sums import STATES, machine_columns
 from policies.tick import Judgment
@@ -44,7 +48,7 @@ class MachineFamilies:
         age_s = np.where(np.isfinite(view.heard_s), view.at_s - view.heard_s, np.nan)
         parts = [
             self._rows("info", "A machine of the roster: its model and dialect.", np.ones(len(view)), self._info),
-            self._column("hashrate_terahashes_per_second", "Hash rate as the machine reports it.", now.hashrate_ths),
+            self._column("hashrate_terahashes_per_second", "Hash rate as the machine claims it.", now.hashrate_ths),
             self._column(
                 "power_watts",
                 "Power: measured by the machine, or its operating point's nameplate as calibrated.",
@@ -81,28 +85,79 @@ class MachineFamilies:
             self._column(
                 "hardware_errors_total", "Hardware errors, the machine's own counter.", heard.hardware_errors, _COUNTER
             ),
-            *self._shares(record),
+            *self._shares(now.proven, view),
+            *self._tap(record.snapshot.counted),
             self._state_text(now.state),
             self._point_text(view.mode),
             self._parts_text(full),
         ]
         return "".join(parts)
 
-    def _shares(self, record: Record) -> tuple[str, ...]:
-        """What the accepted shares prove of the claimed hash rate."""
-        evidence = record.view.evidence
-        proven, verdict = delivered(evidence), evidence.verdict.astype(np.float64)
+    def _shares(self, proven: Proven, view: View) -> tuple[str, ...]:
+        """What the shares prove of the claimed hash rate."""
+        tested = np.where(proven.verdict == Verdict.UNTESTED, np.nan, proven.verdict == Verdict.SHORT)
+        age_s = np.where(np.isnan(tested), np.nan, view.at_s - proven.verdict_since_s)
+        credit = np.where(proven.source == UNKNOWN, np.nan, view.credit)
         return (
-            self._column(
-                "delivered_ratio", "Hash rate that accepted shares prove, over the one claimed.", proven.ratio
-            ),
-            self._column("delivered_ratio_low", "Its 95 % interval's lower end.", proven.low),
-            self._column("delivered_ratio_high", "Its 95 % interval's upper end.", proven.high),
+            self._column("delivered_ratio", "Hash rate that shares prove, over the one claimed.", proven.ratio),
+            self._column("delivered_ratio_low", "Its 95 % interval's lower end, at all times.", proven.low),
+            self._column("delivered_ratio_high", "Its 95 % interval's upper end, at all times.", proven.high),
+            self._column("credit_ratio", "The part of its claimed hash rate that it is valued at.", credit),
             self._column(
                 "shortfall_found",
-                "1 where the last finished share check found less than was claimed, 0 where all of it.",
-                np.where(verdict == Verdict.UNTESTED, np.nan, verdict == Verdict.SHORT),
+                "1 where the running test says that it delivers less than it claims, 0 where all.",
+                tested,
             ),
+            self._column("verdict_age_seconds", "For about how long that has been so.", age_s),
+            self._column("proof_shares", "Shares that the ratio counts, over one to two windows.", proven.shares),
+            self._source_text(proven.source),
+        )
+
+    def _tap(self, counted: Counted | None) -> tuple[str, ...]:
+        """What the tap counts of each machine; nothing where there is none."""
+        if counted is None:
+            return ()
+        seen = np.isfinite(counted.last_s) | counted.connected | (counted.flawed.sum(axis=1) > 0)
+
+        def known(values: Floats | Bools) -> Floats:
+            return np.where(seen, values, np.nan)
+
+        best = np.where(counted.best > 0, counted.best, np.nan)
+
+        return (
+            self._column("tap_connected", "1 while it is connected to the tap.", known(counted.connected)),
+            self._column("tap_difficulty", "Difficulty that is asked of it.", counted.difficulty),
+            self._column(
+                "tap_shares_total", "Shares that the tap credited, since it began.", known(counted.shares), _COUNTER
+            ),
+            self._column("tap_work_total", "Their difficulty.", known(counted.work), _COUNTER),
+            self._column("tap_away_seconds_total", "Time without a connection.", known(counted.away_s), _COUNTER),
+            self._column(
+                "tap_foreign_work_total", "Difficulty for others' workers.", known(counted.foreign_work), _COUNTER
+            ),
+            self._column("tap_best_share", "The hardest share, in difficulty.", best),
+            self._flaw_text(counted.flawed),
+        )
+
+    def _source_text(self, source: Codes) -> str:
+        """Who counts its shares, as one sample of 1."""
+        ends = [f',source="{name}"}}' for name in SOURCES]
+        samples = (
+            (stem[:-1] + ends[code], 1.0)
+            for stem, code in zip(self._sets, source.tolist(), strict=True)
+            if code != UNKNOWN
+        )
+        return rows("hashwatt_machine_proof_source", _GAUGE, "1 for the source that speaks of its shares.", samples)
+
+    def _flaw_text(self, flawed: Floats) -> str:
+        """Shares that were not credited, by cause; causes that a machine never had are left out."""
+        ends = [f',cause="{flaw.name.lower()}"}}' for flaw in Flaw]
+        samples = (
+            (self._sets[row][:-1] + ends[cause], float(flawed[row, cause]))
+            for row, cause in np.argwhere(flawed > 0).tolist()
+        )
+        return rows(
+            "hashwatt_machine_tap_flawed_total", _COUNTER, "Shares not credited, by cause, since it began.", samples
         )
 
     def _column(self, name: str, meaning: str, values: Floats, kind: str = _GAUGE) -> str:

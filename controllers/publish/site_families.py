@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from controllers.observe import LOOK_BUCKETS_S
+from controllers.publish.tap_families import tap_families
 from fleet.command import OutcomeKind
 from fleet.order import OrderKind, Rank
-from fleet.work.evidence import Verdict
 from policies.plan import WAITS
 from policies.record import Record
 from policies.site_sums import SiteSums
@@ -33,7 +33,17 @@ _GAUGES = (
     ("worst_case_watts", "worst_w", "What the site may draw at most, as the caps count it."),
     ("power_decided_watts", "decided_power_w", "What the site draws at the operating points that were decided."),
     ("curtailed_watts", "curtailed_w", "What usual operating points would draw beyond the present ones."),
-    ("hashrate_terahashes_per_second", "hashrate_ths", "Hash rate of the machines that are known."),
+    ("hashrate_terahashes_per_second", "hashrate_ths", "Hash rate of the machines that are known, as they claim it."),
+    (
+        "hashrate_credited_terahashes_per_second",
+        "hashrate_credited_ths",
+        "The part of it that shares leave the machines: what they are valued at.",
+    ),
+    (
+        "delivered_ratio",
+        "delivered",
+        "Hash rate that shares prove, over the one claimed, of the machines that are counted.",
+    ),
     (
         "hashrate_decided_terahashes_per_second",
         "decided_hashrate_ths",
@@ -90,6 +100,9 @@ class Internals:
     accepted: int
     journal_failures: int
     lease_held: bool
+    has_tap: bool
+    tap: Mapping[str, Any] | None
+    """Its status; None while it does not answer."""
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Internals:
@@ -108,6 +121,8 @@ class Internals:
             accepted=told["accepted"],
             journal_failures=told["journal_failures"],
             lease_held=told["lease_held"],
+            has_tap=told["has_tap"],
+            tap=told["tap"],
         )
 
 
@@ -150,6 +165,7 @@ class SiteFamilies:
             yield from _signals(self.shown)
             yield from _people(self.shown)
             yield from _work(self.shown)
+            yield from tap_families(self.shown.internals.tap, there=self.shown.internals.has_tap)
 
 
 def _sums(sums: SiteSums) -> Iterator[Metric]:
@@ -229,12 +245,17 @@ def _people(shown: Rendering) -> Iterator[Metric]:
         for rank in Rank:
             orders.add_metric([kind.value, rank.value], counts[kind, rank])
     yield orders
-    verdicts = np.bincount(shown.record.view.evidence.verdict, minlength=len(Verdict))
     yield _labelled(
         "hashwatt_site_machines_by_verdict",
-        "Machines by what the last finished check of their shares said.",
+        "Machines by what the running test of their shares says.",
         "verdict",
-        {verdict.name.lower(): float(verdicts[verdict]) for verdict in Verdict},
+        shown.sums.machines_by_verdict,
+    )
+    yield _labelled(
+        "hashwatt_site_machines_by_source",
+        "Machines by the strongest source that counts their shares.",
+        "source",
+        shown.sums.machines_by_source,
     )
 
 

@@ -18,6 +18,7 @@ from fleet.machine import Machine
 from fleet.order import Order
 from fleet.snapshot import Heard
 from policies.plan import WAITS
+from policies.proof import SOURCES, VERDICTS
 from policies.record import Record
 from policies.shown import Shown
 from policies.site_sums import STATES, SiteSums, machine_columns, site_sums
@@ -31,9 +32,13 @@ _DIGITS: Mapping[str, int] = {
     "earns_usd_h": 4,
     "break_even_usd_mwh": 1,
     "curtailed_w": 0,
+    "credit": 3,
+    "delivered": 3,
+    "delivered_low": 3,
+    "delivered_high": 3,
 }
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-_AT_ONCE = ("state", "operating_point", "decided", "waits_for")
+_AT_ONCE = ("state", "operating_point", "decided", "waits_for", "verdict")
 """A change of these is sent without waiting for the period."""
 
 
@@ -101,6 +106,18 @@ class MachineState(Shown):
     earns_usd_h: float | None
     break_even_usd_mwh: float | None
     curtailed_w: float
+    credit: float
+    """The part of its claimed hash rate that it is valued at."""
+    verdict: str
+    """untested, honest, short: what its shares say of the hash rate that it claims."""
+    verdict_since_s: float | None
+    proof_source: str | None
+    """The strongest source that counts its shares: counters, pool, tap."""
+    delivered: float | None
+    """Hash rate that its shares prove, over the one claimed."""
+    delivered_low: float | None
+    """Its 95 % interval, which holds at all times."""
+    delivered_high: float | None
 
 
 def site_state(name: str, judgment: Judgment, record: Record) -> SiteState:
@@ -127,9 +144,14 @@ class MachineStates:
             "waits_for": (nobody if record.decision.waits is None else record.decision.waits).astype(np.float64),
             "power_measured": now.measured.astype(np.float64),
             "why": self._why.astype(np.float64),
+            "verdict": now.proven.verdict.astype(np.float64),
+            "proof_source": now.proven.source.astype(np.float64),
+            "verdict_since_s": np.round(now.proven.verdict_since_s),
         }
-        numbers = {name: getattr(now, name) for name in _DIGITS if name != "chip_c"}
-        for name, column in {**numbers, "chip_c": _known(heard, now.state)}.items():
+        proven, others = now.proven, {"chip_c": _known(heard, now.state), "credit": view.credit}
+        others |= {"delivered": proven.ratio, "delivered_low": proven.low, "delivered_high": proven.high}
+        numbers = {name: getattr(now, name) for name in _DIGITS if name not in others}
+        for name, column in {**numbers, **others}.items():
             self.columns[name] = np.round(column, _DIGITS[name])
 
     def written(self, rows: Ints) -> list[bytes]:
@@ -152,6 +174,10 @@ class MachineStates:
                 "waits_for": WAITS[waits] if waits >= 0 else None,
                 "power_measured": bool(cells["power_measured"][i]),
             }
+            source, since_s = int(cells["proof_source"][i]), cells["verdict_since_s"][i]
+            shown["verdict"] = VERDICTS[int(cells["verdict"][i])]
+            shown["verdict_since_s"] = since_s if isfinite(since_s) else None
+            shown["proof_source"] = SOURCES[source] if source >= 0 else None
             for name in _DIGITS:
                 shown[name] = cells[name][i] if isfinite(cells[name][i]) else None
             written.append(_ENCODER.encode(shown).encode())

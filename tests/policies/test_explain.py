@@ -205,10 +205,11 @@ def test_shares_are_told() -> None:
         }
         said["counted_s"] = [site.at_s + 600]
         record = site.tick(600, price=10.0, **said)
-    delivery = explain(site.judgment, record, "m0").delivery
-    assert delivery is not None
-    assert delivery.verdict == "short"
-    assert delivery.ratio == pytest.approx(0.9, abs=0.01)
+    proof = explain(site.judgment, record, "m0").proof
+    assert (proof.verdict, proof.source) == ("short", "counters")
+    assert proof.delivered == pytest.approx(0.9, abs=0.01)
+    assert proof.interval is not None
+    assert proof.interval[0] < 0.9 < proof.interval[1]
     assert site_sums(site.judgment, record).machines_by_verdict == {"untested": 0, "honest": 0, "short": 1}
 
 

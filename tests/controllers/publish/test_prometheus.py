@@ -25,6 +25,7 @@ from controllers.publish.prometheus import MetricsServer
 from controllers.publish.settings import MetricsSettings
 from controllers.publish.site_families import Internals
 from fleet.columns import Floats
+from fleet.work.evidence import Source
 from policies.site_sums import machine_columns, site_sums
 from tests.conftest import ROOT, program
 from tests.controllers.publish.conftest import eventually
@@ -141,10 +142,33 @@ def test_a_machine_shows_its_row_of_the_record() -> None:
         "delivered_ratio": 1.0,
         "delivered_ratio_low": pytest.approx(0.906, abs=0.001),
         "delivered_ratio_high": pytest.approx(1.100, abs=0.001),
+        "credit_ratio": 1.0,
         "shortfall_found": 0.0,
+        "verdict_age_seconds": near(record.view.at_s - record.view.evidences[Source.TAP].since_s),
+        "proof_shares": 1_000.0,
+        "tap_connected": 1.0,
+        "tap_difficulty": 65_536.0,
+        "tap_shares_total": 1_000.0,
+        "tap_work_total": 65_536_000.0,
+        "tap_away_seconds_total": 0.0,
+        "tap_foreign_work_total": 0.0,
+        "tap_best_share": 1e9,
     }
     assert of_machine(text, HOSTILE)["shortfall_found"] == 1.0
     assert of_machine(text, HOSTILE)["delivered_ratio"] == 0.8
+    assert of_machine(text, HOSTILE)["credit_ratio"] == 0.874
+    assert of_machine(text, HOSTILE)["tap_connected"] == 0.0
+    told = {
+        (labelled["machine"], labelled.get("cause"), labelled.get("source")): value
+        for name, labelled, value in ((name, dict(key), value) for (name, key), value in samples(text).items())
+        if name.endswith(("tap_flawed_total", "proof_source")) and "machine" in labelled
+    }
+    assert told == {
+        ("m0", "stale", None): 3.0,
+        (HOSTILE, "foreign", None): 50.0,
+        ("m0", None, "tap"): 1.0,
+        (HOSTILE, None, "tap"): 1.0,
+    }
     states = {dict(key)["machine"]: dict(key)["state"] for name, key in samples(text) if name.endswith("machine_state")}
     assert states == {"m0": "hashing", HOSTILE: "hashing", "quiet": "silent", "asleep": "sleeping"}
 

@@ -17,7 +17,8 @@ from fleet.meter import Meter
 from fleet.order import Order, OrderKind
 from fleet.reading import Board, Pool, Reading, State
 from fleet.view import View
-from fleet.work.evidence import Verdict
+from fleet.work.counted import Counted, Flaw
+from fleet.work.evidence import Evidence, Verdict
 from policies.record import Record
 from policies.switching import Threshold
 from policies.tariff import IndexTariff
@@ -57,15 +58,40 @@ def last_record(judgment: Judgment) -> Record:
     }
     record = bench.tick(10.0, silent=[2], orders=[order], obey=False, **columns)
     meter = Meter("", 9_876.0, T0, "main")
-    return replace(record, snapshot=replace(record.snapshot, meters=(meter,)), view=_tested(record.view))
+    snapshot = replace(record.snapshot, meters=(meter,), counted=_counted())
+    return replace(record, snapshot=snapshot, view=_tested(record.view))
+
+
+def _counted() -> Counted:
+    """What the tap saw of two machines."""
+    flawed = np.zeros((4, len(Flaw)))
+    flawed[0, Flaw.STALE], flawed[1, Flaw.FOREIGN] = 3, 50
+    return replace(
+        Counted.nothing(4, T0, 1),
+        shares=np.array([1_000.0, 800.0, 0.0, 0.0]),
+        work=np.array([1_000.0, 800.0, 0.0, 0.0]) * 65_536,
+        connected=np.array([True, False, False, False]),
+        difficulty=np.array([65_536.0, np.nan, np.nan, np.nan]),
+        away_s=np.array([0.0, 60.0, 0.0, 0.0]),
+        last_s=np.array([T0, T0, np.nan, np.nan]),
+        flawed=flawed,
+        foreign_work=np.array([0.0, 50.0, 0.0, 0.0]) * 65_536,
+        best=np.array([1e9, 2e7, 0.0, 0.0]),
+    )
 
 
 def _tested(view: View) -> View:
-    """One machine found short, one honest, two untested."""
+    """One machine found short by the tap, one honest, two untested."""
     verdict = np.array([Verdict.HONEST, Verdict.SHORT, Verdict.UNTESTED, Verdict.UNTESTED], np.int16)
     shares, expected = np.array([1_000.0, 800.0, 0.0, 0.0]), np.array([1_000.0, 1_000.0, 0.0, 0.0])
-    tested = replace(view.evidence, verdict=verdict, before_shares=shares, before_expected=expected)
-    return replace(view, evidence=tested)
+    tested = replace(
+        Evidence.nothing(4),
+        verdict=verdict,
+        since_s=np.where(verdict == Verdict.UNTESTED, np.nan, T0 - 3_600),
+        before_shares=shares,
+        before_expected=expected,
+    )
+    return replace(view, tap_evidence=tested, credit=np.array([1.0, 0.874, 1.0, 1.0]))
 
 
 def full_readings() -> dict[int, Reading]:
@@ -98,6 +124,26 @@ def internals() -> dict[str, Any]:
         "journal_failures": 0,
         "lease_held": True,
         "full": full_readings(),
+        "has_tap": True,
+        "tap": tap_status(),
+    }
+
+
+def tap_status() -> dict[str, Any]:
+    """What a tap says of itself (controllers/pool/tap.py); its pool's address is nobody's business."""
+    return {
+        "listening": True,
+        "connections": 3,
+        "turned_away": {"too many connections": 2},
+        "pools": [{"url": POOL, "in_use": False}, {"url": POOL, "in_use": True}],
+        "shares": 1_000,
+        "work": 65_536_000.0,
+        "shares_of_strangers": 4,
+        "verified_per_s": 1.5,
+        "flaws": {"stale": 3, "foreign": 50},
+        "blocks": {"found": 1, "accepted": 0, "refused": 0, "open": ["00ab"], "not_on_disk": 0},
+        "audits": [{"machine": "m0"}],
+        "forwarding": {"buckets": {"0.0001": 5, "0.0002": 9}, "count": 10, "sum_s": 0.002},
     }
 
 
