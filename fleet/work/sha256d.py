@@ -6,7 +6,19 @@ and the choice among them in `fleet.work.engines`.
 
 from __future__ import annotations
 
-from fleet.work.engines.choice import GENESIS_HEAD, GENESIS_NONCE, Choice, Trial, chosen, engines, proven
+from fleet.work.engines.choice import (
+    BUDGET_S,
+    GENESIS_HEAD,
+    GENESIS_NONCE,
+    Choice,
+    Found,
+    Missing,
+    Trial,
+    chosen,
+    engines,
+    found,
+    proven,
+)
 from fleet.work.engines.reference import HashlibEngine
 from fleet.work.header import (
     DIGEST_BYTES,
@@ -23,6 +35,7 @@ from fleet.work.header import (
 )
 
 __all__ = [
+    "BUDGET_S",
     "DIGEST_BYTES",
     "GENESIS_HEAD",
     "GENESIS_NONCE",
@@ -31,13 +44,16 @@ __all__ = [
     "MOST_NONCES",
     "Choice",
     "Engine",
+    "Found",
     "HashlibEngine",
     "Hit",
+    "Missing",
     "Trial",
     "checked_headers",
     "checked_scan",
     "chosen",
     "engines",
+    "found",
     "header",
     "meets",
     "proven",

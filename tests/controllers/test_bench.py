@@ -56,8 +56,8 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Programs would get another shape, or progress among the answer."""
     assert run("--json", "--seconds", "0.05", "--workers", "1") == Exit.OK
     said = json.loads(capsys.readouterr().out)
-    (row,) = said["rates"]
-    assert (row["engine"], row["workers"], said["best_engine"]) == ("hashlib", 1, "hashlib")
+    row = next(row for row in said["rates"] if row["engine"] == "hashlib")
+    assert row["workers"] == 1
     assert row["hashrate_mhs"] == pytest.approx(row["hashes"] / row["seconds"] / 1e6)
     assert said["asic"]["from"] == "catalogue"
     assert said["asic"]["hosts_in_one"] == pytest.approx(said["asic"]["hashrate_ths"] * 1e6 / said["best_hashrate_mhs"])

@@ -1,7 +1,8 @@
-"""Which engine hashes here: those that work on this host, and a short trial that picks the fastest.
+"""Which engine hashes here: those that work on this host, why others do not, and a short trial that picks the fastest.
 
-The trial lets each engine scan the neighbourhood of the genesis block's nonce, which proves it and warms it up, and then
-times one more scan, sized to take some milliseconds. An engine that finds anything but that nonce is not chosen.
+The trial takes the engines in order of promise. Each scans the neighbourhood of the genesis block's nonce, which proves it
+and has its code compiled, and then is timed on one more scan of some milliseconds. An engine that finds anything but that
+nonce is not chosen; one whose turn comes when the time for the trial is over is not tried.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fleet.work.engines.arrays import NumpyEngine
 from fleet.work.engines.reference import HashlibEngine
-from fleet.work.header import MOST_NONCES, Engine
+from fleet.work.header import Engine
 from fleet.work.target import DIFFICULTY_1_TARGET
 
 GENESIS_HEAD: Final = bytes.fromhex(
@@ -20,60 +22,118 @@ GENESIS_HEAD: Final = bytes.fromhex(
 )
 """The first 76 bytes of the genesis block's header."""
 GENESIS_NONCE: Final = 2_083_236_893
+BUDGET_S: Final = 0.1
+"""For a trial at start: what is compiled when its time is over is still tried, and nothing after it."""
 _PROOF: Final = range(GENESIS_NONCE - 300, GENESIS_NONCE + 300)
 _TRIAL_S: Final = 0.008
-_LONGEST_DOUBLING: Final = 1 << 22
+_LEAST: Final = 1 << 12
+_LONGEST: Final = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a trial measured of one engine: its rate on one thread, or None when it failed to find the genesis block."""
+    """What a trial measured of one engine: its rate on one thread, or why there is none."""
 
     engine: str
     hashes_s: float | None
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine that hashes here, and what each did in the trial that chose it."""
+    """The engine that hashes here, what each did in the trial that chose it, and which engines there are not, and why."""
 
     engine: Engine
     trials: tuple[Trial, ...]
+    missing: tuple[Missing, ...] = ()
 
     def __str__(self) -> str:
         """One line for a log: who won, and against what."""
-        rates = (
-            f"{trial.engine} " + ("failed" if trial.hashes_s is None else f"{trial.hashes_s / 1e6:.3g} MH/s")
-            for trial in self.trials
-        )
-        return f"SHA-256d by {self.engine.name} ({', '.join(rates)})"
+        said = [f"{trial.engine} {trial.why_not or _shown(trial.hashes_s)}" for trial in self.trials]
+        said += [f"{missing.engine} missing: {missing.why}" for missing in self.missing]
+        return f"SHA-256d by {self.engine.name} ({', '.join(said)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An engine that does not work here, and why."""
+
+    engine: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The engines that work here, the reference first and the most promising last, and those that do not."""
+
+    engines: tuple[Engine, ...]
+    missing: tuple[Missing, ...]
+
+
+def found() -> Found:
+    """Every engine there is for this host."""
+    engines: list[Engine] = [HashlibEngine(), NumpyEngine()]
+    missing: list[Missing] = []
+    try:
+        # an extra, and a tenth of a second
+        from fleet.work.engines.native.engine import natives
+    except ImportError as error:
+        missing.append(Missing("native", f"{error}; `pip install hashwatt[native]` brings llvmlite"))
+    else:
+        made = natives()
+        engines += reversed(made)
+        if not made:
+            missing.append(Missing("native", "no kernel is written for this processor"))
+    return Found(tuple(engines), tuple(missing))
 
 
 def engines() -> tuple[Engine, ...]:
     """Every engine that works here, the reference first."""
-    return (HashlibEngine(),)
+    return found().engines
 
 
 def proven(engine: Engine) -> bool:
-    """Does it find the genesis block among its neighbours, and nothing else?"""
+    """Does it find the genesis block among its neighbours, and nothing else?
+
+    Raises:
+        RuntimeError: LLVM cannot make its code.
+    """
     return [hit.nonce for hit in engine.scan(GENESIS_HEAD, _PROOF, DIFFICULTY_1_TARGET)] == [GENESIS_NONCE]
 
 
-def chosen(timer: Callable[[], float], among: Sequence[Engine] = ()) -> Choice:
-    """The engine that is fastest on one thread here; `timer` counts seconds, `among` is every engine unless given."""
-    candidates = tuple(among) or engines()
-    trials = tuple(Trial(engine.name, _rate(engine, timer) if proven(engine) else None) for engine in candidates)
-    best = max(range(len(trials)), key=lambda at: trials[at].hashes_s or 0.0)
-    return Choice(candidates[best], trials)
+def chosen(timer: Callable[[], float], among: Sequence[Engine] = (), budget_s: float = BUDGET_S) -> Choice:
+    """The engine that is fastest on one thread here.
+
+    `timer` counts seconds; `among` are the engines to choose from, the most promising last, every one unless given. The
+    first is the reference, which is always tried.
+    """
+    began = timer()
+    there = Found(tuple(among), ()) if among else found()
+    trials: list[Trial] = []
+    for engine in (there.engines[0], *reversed(there.engines[1:])):
+        late = trials and len(trials) > 1 and timer() - began > budget_s
+        trials.append(Trial(engine.name, None, "not tried, for want of time") if late else _tried(engine, timer))
+    best = max(trials, key=lambda trial: trial.hashes_s or 0.0)
+    return Choice(next(engine for engine in there.engines if engine.name == best.engine), tuple(trials), there.missing)
 
 
-def _rate(engine: Engine, timer: Callable[[], float]) -> float:
-    """Hashes a second, from the first scan that takes long enough to be timed."""
-    count = len(_PROOF)
+def _tried(engine: Engine, timer: Callable[[], float]) -> Trial:
+    """One engine, proven and timed."""
+    try:
+        if not proven(engine):
+            return Trial(engine.name, None, "does not find the genesis block")
+    except RuntimeError as error:
+        return Trial(engine.name, None, f"cannot be compiled: {error}")
+    count = _LEAST
     while True:
         began = timer()
         engine.scan(GENESIS_HEAD, range(count), 0)
         took_s = timer() - began
-        if took_s >= _TRIAL_S or count >= _LONGEST_DOUBLING:
-            return count / max(took_s, 1e-9)
-        count = min(count * 4, _LONGEST_DOUBLING, MOST_NONCES)
+        if took_s >= _TRIAL_S or count >= _LONGEST:
+            return Trial(engine.name, count / max(took_s, 1e-9))
+        count = min(count * 4, _LONGEST)
+
+
+def _shown(hashes_s: float | None) -> str:
+    """A rate for people."""
+    return "unknown" if hashes_s is None else f"{hashes_s / 1e6:.3g} MH/s"
