@@ -63,7 +63,7 @@ class Contrast:
     def exponent(self, rate: float) -> float:
         """The h != 0 with E[exp(h * score)] = 1 when counts come at `rate`: 1 under "null", -1 under "other".
 
-        It is the root of rate * (exp(h * step) - 1) + h * slope; 0 where the drift is nil.
+        It is the root of rate * (exp(h * step) - 1) + h * slope; 0 where the drift is nil, infinite where no count comes.
         """
         if abs(self.drift(rate)) < _SAME:
             return 0.0
@@ -72,9 +72,11 @@ class Contrast:
         def growth(h: float) -> float:
             return rate * expm1(sign * h * self.step) + sign * h * self.slope
 
-        high = 1.0
-        while growth(high) < 0 and high < 1e6:
-            high *= 2
+        high, most = 1.0, _OVERFLOW / abs(self.step)
+        while growth(high) < 0:
+            if high == most:
+                return sign * inf
+            high = min(2 * high, most)
         low = 0.0
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)

@@ -89,7 +89,10 @@ class Delivered:
     """Delivered over claimed, per machine, since `since_s`; NaN where nothing is known.
 
     `low` and `high` bound the mean of the true ratio over that time with the confidence asked for, at all times at once:
-    looking often, or only when it suits, does not make them wrong more often. `shares` were counted, of `expected`.
+    looking often, or only when it suits, does not make them wrong more often. Each time since when is a life of its own:
+    the clock's windows, and what begins with a verdict. (While it is the time since a change that a verdict has just
+    found, the data chose its beginning; that they hold then too is measured, not proven.) `shares` were counted, of
+    `expected`.
     """
 
     ratio: Floats

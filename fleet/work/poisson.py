@@ -16,7 +16,7 @@ from fleet.columns import Floats
 
 _TUNED: Final = 50.0
 """k: the width is least, against that of one look, at some ten times as many counts."""
-_NEWTON: Final = 6
+_NEWTON: Final = 3
 
 
 def poisson_interval(count: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:
@@ -32,8 +32,8 @@ def poisson_interval(count: Floats, confidence: float = 0.95) -> tuple[Floats, F
     return np.where(count > 0, low, np.where(count == 0, 0.0, np.nan)), high
 
 
-def uniform_interval(count: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:
-    """The interval of a Poisson process's mean so far that holds at all times at once.
+def uniform_interval(count: Floats, confidence: Floats | float = 0.95) -> tuple[Floats, Floats]:
+    """The interval of a Poisson process's mean so far that holds at all times at once; one confidence, or one each.
 
     For a count n whose mean so far is L, predictable and however uneven, exp(n ln m - (m - 1) L) is a martingale of mean
     1 for every m > 0; so is its average over m from a gamma distribution of shape and rate k, which is the one of the
@@ -45,7 +45,7 @@ def uniform_interval(count: Floats, confidence: float = 0.95) -> tuple[Floats, F
     shape = k + count
     constant = k * log(k) - lgamma(k) - k + _log_gamma(shape)
     # y = u / shape solves y - ln y - 1 = excess
-    excess = np.maximum((-log(1 - confidence) - constant) / shape + np.log(shape) - 1.0, 0.0)
+    excess = np.maximum((-np.log(1 - confidence) - constant) / shape + np.log(shape) - 1.0, 0.0)
     below, above = _roots(excess)
     return np.maximum(shape * below - k, 0.0), shape * above - k
 
