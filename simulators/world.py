@@ -26,6 +26,7 @@ from typing_extensions import override
 from fleet.columns import Floats
 from fleet.machine import Machine, Roster
 from fleet.units import SECONDS_PER_DAY
+from fleet.work.sha256d import Engine
 from simulators.behaviour import family
 from simulators.clock import Clock
 from simulators.faults import FaultPlan, Faults, Mishap, Quirk
@@ -104,6 +105,7 @@ class World:
             nobody else may listen on that port, on whatever address.
         work: who of the machines mines for real, where and how; nobody, unless given.
         pools: the pools of this world.
+        engine: what hashes for those who mine for real; the fastest that is here, unless given.
 
     Raises:
         ValueError: a host that is not loopback, or a dialect that nobody here speaks.
@@ -124,6 +126,7 @@ class World:
         one_listener: bool = False,
         work: Work | None = None,
         pools: Sequence[PoolPlace] = (),
+        engine: Engine | None = None,
     ) -> None:
         for machine in roster.machines:
             if not ipaddress.ip_address(machine.host).is_loopback:
@@ -136,7 +139,7 @@ class World:
         self._faults = Faults(faults or FaultPlan(), [machine.id for machine in roster.machines], seed)
         self._spread = spread
         self._asleep = tuple(asleep)
-        self._work = work
+        self._work, self._engine = work, engine
         self.mine: Mine | None = None
         self._places = tuple(pools)
         self.pools: dict[str, PretendPool] = {}
@@ -250,7 +253,7 @@ class World:
                 if self._work.pools and self._work.includes(unit.machine.id):
                     user = f"{self._work.account}.{unit.machine.id}"
                     unit.pools = [PoolSlot(url, user) for url in self._work.pools]
-            self.mine = Mine(self, self._work)
+            self.mine = Mine(self, self._work, self._engine)
 
     async def _open_pools(self) -> None:
         for number, place in enumerate(self._places):

@@ -149,31 +149,31 @@ class PretendPool:
 
     async def _run(self) -> None:
         """New jobs in time, new blocks as the chain has them, darkness as the plan has it."""
-        loop = asyncio.get_running_loop()
-        next_job_s = self.clock.now() + self.settings.job_s
+        job_s = self.clock.now()
         while True:
-            began = loop.time()
-            await self.clock.sleep(self._pause_s(next_job_s))
-            if loop.time() - began < TICK_REAL_S:
-                await asyncio.sleep(TICK_REAL_S)
+            await self.clock.sleep(max(self._due_s(job_s) - self.clock.now(), TICK_REAL_S * self.clock.speed))
             now_s = self.clock.now()
             if self.dark:
                 self._cut()
-            endless = self.troubles.now(PoolFault.JOBS, now_s)
             if self._moved(now_s):
                 self.broadcast(clean=True)
-            elif now_s >= next_job_s or endless is not None:
+            elif now_s >= job_s + self._every_s(now_s):
                 self.broadcast(clean=False)
             else:
                 continue
-            next_job_s = now_s + (self.settings.job_s if endless is None else 1.0 / endless.factor)
+            job_s = now_s
 
-    def _pause_s(self, next_job_s: float) -> float:
-        """Until there is something to do."""
+    def _every_s(self, now_s: float) -> float:
+        """How often there is a new job."""
+        endless = self.troubles.now(PoolFault.JOBS, now_s)
+        return self.settings.job_s if endless is None else 1.0 / endless.factor
+
+    def _due_s(self, job_s: float) -> float:
+        """When there is something to do: a job, a block of the network's, a change of the plan."""
         now_s = self.clock.now()
-        due_s = self._chain.due_s if isinstance(self._chain, PretendNetwork) else inf
-        dark_s = [at_s for at_s in self.troubles.changes_s() if at_s > now_s]
-        return max(0.0, min(next_job_s, due_s, *dark_s[:1]) - now_s)
+        block_s = self._chain.due_s if isinstance(self._chain, PretendNetwork) else inf
+        changes_s = [at_s for at_s in self.troubles.changes_s() if at_s > now_s]
+        return min(job_s + self._every_s(now_s), block_s, *changes_s[:1])
 
     def _moved(self, now_s: float) -> bool:
         """Has the chain a new tip?"""

@@ -344,7 +344,10 @@ class PoolSession(asyncio.Protocol):
         if job.clean:
             for other in self._given.values():
                 other.stale_s = min(other.stale_s, now_s + self.settings.grace_s)
-        self._given[job.id] = Given(job, self.difficulty, self.extranonce1, self.mask)
+        # the same work under another number: what came in for it came in
+        same = (one for one in self._given.values() if one.job.template is job.template)
+        seen = next((one.seen for one in same if one.extranonce1 == self.extranonce1), set())
+        self._given[job.id] = Given(job, self.difficulty, self.extranonce1, self.mask, seen=seen)
         while len(self._given) > self.settings.jobs_kept:
             del self._given[next(iter(self._given))]
         self.send_method("mining.notify", job.notify())

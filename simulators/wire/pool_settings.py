@@ -128,5 +128,5 @@ class PoolTroubles:
         return trouble if place < trouble.share else None
 
     def changes_s(self) -> list[float]:
-        """The times at which darkness begins."""
-        return sorted(trouble.from_s for trouble in self._plan if trouble.fault is PoolFault.DARK)
+        """The times at which something begins."""
+        return sorted(trouble.from_s for trouble in self._plan)
