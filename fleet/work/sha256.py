@@ -181,9 +181,19 @@ def compress(state: Sequence[Word], block: Sequence[Word], steps: Steps = FORMUL
 
 
 def padding(message_words: int) -> tuple[int, ...]:
-    """What fills the last block of a message of so many words, at most 13 of them in that block (section 5.1.1)."""
+    """What makes a message of so many words whole blocks (section 5.1.1)."""
     zeros = -(message_words + 3) % BLOCK_WORDS
     return (0x8000_0000, *(0,) * zeros, 0, 32 * message_words)
+
+
+def digest(message: bytes) -> bytes:
+    """SHA-256 of a message of whole bytes, on integers: what every engine has to agree with."""
+    zeros = bytes(-(len(message) + 9) % 64)
+    words = words_of(b"".join((message, b"\x80", zeros, (8 * len(message)).to_bytes(8, "big"))))
+    state: Sequence[Word] = H0
+    for at in range(0, len(words), BLOCK_WORDS):
+        state = compress(state, words[at : at + BLOCK_WORDS])
+    return bytes_of([word for word in state if isinstance(word, int)])
 
 
 # ---------------------------------------------------------------------------------------- the double hash of a header

@@ -30,10 +30,8 @@ from fleet.work.header import (
 )
 from fleet.work.sha256 import BLOCK_WORDS, H0, MASK, STATE_WORDS, compress, padding, words_of
 
-_MOST_TURNS: Final = 1 << 18
-"""Of the inner loop in one call: some ten milliseconds, and as many masks."""
-_MOST_GROUPS: Final = 1 << 10
-"""Of versions in one call."""
+MOST_TURNS: Final = 1 << 18
+"""Of the inner loop in one call: some tens of milliseconds, and as many masks."""
 _BATCH: Final = 64
 """Fewer headers than this are hashed by hashlib, which needs no columns of them."""
 Column: TypeAlias = "array[int] | int"
@@ -109,8 +107,10 @@ def recipes(processor: Processor) -> tuple[Recipe, ...]:
 class NativeEngine:
     """SHA-256d in machine code for this processor. Safe for any number of threads, which gain by it."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, most_turns: int = MOST_TURNS) -> None:
+        """`most_turns`: of the inner loop in one call of a kernel."""
         self.recipe = recipe
+        self._most_turns = most_turns
         self._reference = HashlibEngine()
         # two threads may compile the same kernel at once: each uses one of the two, and one of them stays
         self._kernels: dict[tuple[str, Layout], Kernel] = {}
@@ -131,7 +131,7 @@ class NativeEngine:
         if target < 0 or not nonces:
             return ()
         marked: list[tuple[int, int]] = []
-        for layout, first, groups in _grouped(self.recipe.scans, len(every)):
+        for layout, first, groups in _grouped(self.recipe.scans, len(every), self._most_turns):
             midstates = self._midstates(head[4:64], every[first : first + groups * layout.versions])
             places = self._marked(layout, midstates, groups, head[64:], nonces, min(target >> 224, MASK))
             marked += [(first + version, nonce) for version, nonce in places]
@@ -157,7 +157,7 @@ class NativeEngine:
         run = self._kernel(kernels.SCAN, layout)
         tail_words = array("I", words_of(tail))
         turns_left = -(-len(nonces) // layout.nonces_a_turn)
-        turns_a_call = max(1, min(turns_left, _MOST_TURNS // groups))
+        turns_a_call = max(1, min(turns_left, self._most_turns // groups))
         masks = bytearray(groups * turns_a_call * layout.mask_bytes)
         nothing = bytes(masks)
         for start in range(0, turns_left, turns_a_call):
@@ -207,13 +207,13 @@ class NativeEngine:
         return made
 
 
-def _grouped(layouts: Sequence[Layout], count: int) -> Iterator[tuple[Layout, int, int]]:
-    """So many versions in groups: a layout, the place of its first version, and how many groups of them follow."""
+def _grouped(layouts: Sequence[Layout], count: int, most: int) -> Iterator[tuple[Layout, int, int]]:
+    """So many versions in groups: a layout, the place of its first version, and how many groups follow, `most` at most."""
     first = 0
     for layout in layouts:
         left = (count - first) // layout.versions
         while left:
-            groups = min(left, _MOST_GROUPS)
+            groups = min(left, most)
             yield layout, first, groups
             first += groups * layout.versions
             left -= groups
