@@ -74,7 +74,8 @@ class PretendPool:
         self.troubles = PoolTroubles(troubles, seed)
         self.books: dict[str, WorkerBook] = {}
         self.blocks: list[FoundBlock] = []
-        self.sessions: set[PoolSession] = set()
+        self.sessions: dict[PoolSession, None] = {}
+        """In the order in which they came: a set's would differ from run to run."""
         self.counts = _Tally()
         self._chain = chain
         self._server: asyncio.Server | None = None
@@ -213,7 +214,7 @@ class PretendPool:
         """A new connection: its number, or None where it is not taken."""
         if self.dark or len(self.sessions) >= self.settings.most_sessions:
             return None
-        self.sessions.add(session)
+        self.sessions[session] = None
         self.counts.connections += 1
         return self.counts.connections
 

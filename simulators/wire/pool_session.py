@@ -86,7 +86,7 @@ class PoolSession(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone."""
-        self.pool.sessions.discard(self)
+        self.pool.sessions.pop(self, None)
         if self._silence is not None:
             self._silence.cancel()
 

@@ -26,9 +26,9 @@ from simulators.world import World
 
 START_S = 1.7e9
 DIFFICULTY = 65_536.0
-HASHES_PER_SHARE = 64
+HASHES_PER_SHARE = 16
 SCALE = HASHES_PER_SHARE / 2.0**32 / DIFFICULTY
-"""A share of DIFFICULTY takes 64 hashes."""
+"""A share of DIFFICULTY takes 16 hashes."""
 ACCOUNT = "hashwatt"
 T = TypeVar("T")
 Virtually = Callable[[Coroutine[Any, Any, T]], T]
