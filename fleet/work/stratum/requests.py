@@ -7,6 +7,9 @@ be read is `Malformed` with a reason, never an exception.
 
 from __future__ import annotations
 
+import struct
+from binascii import Error as NotHex
+from binascii import a2b_hex
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -46,6 +49,8 @@ from fleet.work.stratum.messages import (
 from fleet.work.stratum.replies import read_response, write_response
 
 MOST_EXTRANONCE2_BYTES: Final = 32
+_WORDS: Final = struct.Struct(">III")
+_NO_BITS: Final = "00000000"
 _MessageT = TypeVar("_MessageT")
 Readers = dict[str, Callable[[Id, list[Any]], _MessageT]]
 
@@ -111,18 +116,30 @@ def _submit(request_id: Id, params: Any) -> Submit:
     """A share: five parameters, or six with version bits; more are other coins', and left alone."""
     if type(params) is not list or len(params) < 5:
         raise Unreadable(f"{len(params) if type(params) is list else 'no'} parameters, expected 5 or 6")
-    worker, job_id = params[0], params[1]
+    worker, job_id, extranonce2, time, nonce = params[:5]
     bits = params[5] if len(params) > 5 else None
+    # an empty text is none, as ckpool reads it
+    bits = None if bits == "" else bits
+    time_s, nonce_value, bits_value = _three_words(time, nonce, _NO_BITS if bits is None else bits)
     return Submit(
         request_id,
         worker if type(worker) is str and len(worker) < 512 else text(worker, "worker"),
         job_id if type(job_id) is str and len(job_id) < 128 else identifier(job_id, "job"),
-        octets(params[2], "extranonce2", MOST_EXTRANONCE2_BYTES),
-        word(params[3], "time"),
-        word(params[4], "nonce"),
-        # an empty text is none, as ckpool reads it
-        None if bits is None or bits == "" else word(bits, "version bits"),
+        octets(extranonce2, "extranonce2", MOST_EXTRANONCE2_BYTES),
+        time_s,
+        nonce_value,
+        None if bits is None else bits_value,
     )
+
+
+def _three_words(time: Any, nonce: Any, bits: Any) -> tuple[int, int, int]:
+    """A share's words; in one go where they have eight digits each, as nearly all have."""
+    try:
+        if len(time) == len(nonce) == 8:
+            return _WORDS.unpack(a2b_hex(time + nonce + bits))
+    except (NotHex, struct.error, TypeError, ValueError):
+        pass
+    return word(time, "time"), word(nonce, "nonce"), word(bits, "version bits")
 
 
 def _subscribe(request_id: Id, params: list[Any]) -> Subscribe:

@@ -2,7 +2,7 @@
 
 A share is known by 64 bits of its hash. All that stand on one previous block are remembered together, whichever job,
 session or spelling they came with, because a header that is the same has the same hash. The newest are in a set, the
-others in a sorted array of eight bytes each, into which the set is merged whenever it has grown to an eighth of it.
+others in a sorted array of eight bytes each, into which the set is merged whenever it has grown to a quarter of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SHARES_MOST: Final = 1 << 18
 """On one previous block: four days of a share a second and more than seven hours of ten; 5 MB at the very most."""
 _BLOCKS_KEPT: Final = 4
 _RECENT_LEAST: Final = 64
-_RECENT_PART: Final = 8
+_RECENT_PART: Final = 4
 _NONE: Final = array("Q")
 
 

@@ -8,6 +8,7 @@ tuples, because tens of thousands a second are made.
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from fleet.work.counted import Flaw
@@ -16,6 +17,7 @@ from fleet.work.stratum.messages import Response
 from fleet.work.stratum.replies import cause
 from fleet.work.target import DIFFICULTY_1_TARGET
 
+_DIFFICULTY_1: Final = float(DIFFICULTY_1_TARGET)
 _KEY: Final = (1 << 64) - 1
 """Of a hash, what is remembered of a share: its low bits, which no difficulty touches. Two different shares of a quarter
 of a million have the same with a chance of 2e-9, and then one is wrongly refused; a duplicate is never let through."""
@@ -124,7 +126,7 @@ def judge(candidate: Candidate, digest: bytes) -> Judged:
     return Judged(
         flaw,
         job.difficulty if flaw is None and value <= job.target else 0.0,
-        DIFFICULTY_1_TARGET / value / job.scale if value else float("inf"),
+        _DIFFICULTY_1 / value / job.scale if value else inf,
         value <= job.network_target,
         value <= job.pool_target,
         header,

@@ -43,7 +43,7 @@ def test_when_it_is_full_it_says_so() -> None:
 
 
 def test_a_share_takes_little_memory() -> None:
-    """The shares of ten thousand machines over a long block would fill the memory: 20 MB for a million, no more."""
+    """The shares of ten thousand machines over a long block would fill the memory: a quarter of what a set takes, no more."""
     numbers = random.Random(4)
     tracemalloc.start()
     seen = Seen()
@@ -51,7 +51,7 @@ def test_a_share_takes_little_memory() -> None:
         seen.add(numbers.getrandbits(64))
     kept_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert kept_bytes / 50_000 < 24
+    assert kept_bytes / 50_000 < 30
 
 
 def test_a_few_blocks_are_remembered() -> None:
