@@ -78,6 +78,7 @@ class Blocks:
         self._waiting: deque[tuple[bytes, Callable[[], None] | None]] = deque()
         self._thread = ThreadPoolExecutor(1, "blocks")
         self._writing: asyncio.Future[None] | None = None
+        self._under_way = 0
         self._failing = False
         self.open: dict[str, Block] = {}
         """Blocks without an answer, oldest first."""
@@ -137,7 +138,7 @@ class Blocks:
             "accepted": self.accepted,
             "refused": self.refused,
             "open": list(self.open),
-            "not_on_disk": len(self._waiting),
+            "not_on_disk": len(self._waiting) + self._under_way,
         }
 
     async def close(self) -> None:
@@ -157,13 +158,14 @@ class Blocks:
 
     def _write_some(self) -> None:
         some, self._waiting = self._waiting, deque()
+        self._under_way = len(some)
         lines = b"".join(line for line, _ in some)
         self._writing = self._loop.run_in_executor(self._thread, self._write, lines)
         self._writing.add_done_callback(lambda done: self._written(done.exception(), some))
 
     def _written(self, error: BaseException | None, some: deque[tuple[bytes, Callable[[], None] | None]]) -> None:
         """Call whoever waited; what the disk refused waits for its next chance."""
-        self._writing = None
+        self._writing, self._under_way = None, 0
         for _, then in some:
             if then is not None:
                 then()

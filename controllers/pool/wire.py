@@ -17,6 +17,9 @@ from fleet.work.stratum.lines import Lines, TooLong
 WRITE_BYTES_MOST: Final = 256 * 1024
 """Of answers and jobs that a peer has not read yet: some sixty jobs."""
 
+EARLY_BYTES_MOST: Final = 512 * 1024
+"""Of what comes in while we hear nothing: what a loop had read already, twice over."""
+
 
 class Cut(Enum):
     """Why a connection was ended by us."""
@@ -66,11 +69,13 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_allowance",
+        "_early",
         "_ended",
         "_held",
         "_lines",
         "_loop",
         "_made",
+        "_paused",
         "cut",
         "heard_s",
         "lost",
@@ -91,7 +96,8 @@ class Wire(asyncio.Protocol):
         self._loop = loop
         self._lines = Lines(line_bytes)
         self._allowance = Allowance(messages_per_s, 5.0, loop.time())
-        self._held = bytearray()
+        self._held, self._early = bytearray(), bytearray()
+        self._paused = False
         self._ended = False
         self._made, self.said, self.lost = made, said, lost
         self.transport: asyncio.Transport | None = None
@@ -112,6 +118,13 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand on what is complete."""
         if self._ended:
+            return
+        if self._paused:
+            # what was on its way already: some loops begin to read whatever they were told before
+            self._early += data
+            self.pause()
+            if len(self._early) > EARLY_BYTES_MOST:
+                self.end(Cut.FLOOD)
             return
         self.heard_s = now_s = self._loop.time()
         end = data.rfind(b"\n") + 1
@@ -157,13 +170,19 @@ class Wire(asyncio.Protocol):
 
     def pause(self) -> None:
         """Hear nothing for now: the kernel keeps what comes in, and then its sender."""
+        self._paused = True
         if self.open and self.transport is not None and self.transport.is_reading():
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Hear again."""
+        """Hear again, at once what came in meanwhile."""
+        self._paused = False
         if self.open and self.transport is not None and not self.transport.is_reading():
             self.transport.resume_reading()
+        if self._early:
+            early = bytes(self._early)
+            self._early.clear()
+            self.data_received(early)
 
     def half_s(self, now_s: float) -> float:
         """For how long half a line has been lying here without another byte; 0.0 where there is none."""
@@ -185,4 +204,5 @@ class Wire(asyncio.Protocol):
         if not self._ended:
             self._ended = True
             self._held.clear()
+            self._early.clear()
             self.lost(self.cut)

@@ -118,10 +118,12 @@ class HonestPool:
         self.bad: list[tuple[str, list[Any]]] = []
         self.blocks: list[bytes] = []
         """Headers of blocks."""
+        self.agents: list[str] = []
+        """Whoever subscribed, by name."""
         self.port = 0
         self._seen: set[bytes] = set()
         self._works: dict[str, Work] = {}
-        self._count = 0
+        self._count = self._visitors = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.work = self._new_work()
@@ -177,7 +179,8 @@ class HonestPool:
         work = Work(
             f"{self.name}{self._count:x}",
             seed.hexdigest() if previous is None else previous,
-            "01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff2003aabbcc" + "00" * 16,
+            "01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff"
+            f"{24 + self.extranonce2_bytes:02x}03aabbcc{'00' * 16}",
             "ffffffff0100f2052a010000001976a914" + "11" * 20 + "88ac00000000",
             tuple(hashlib.sha256(seed.digest() + bytes([at])).hexdigest() for at in range(3)),
             0x20000000,
@@ -191,7 +194,8 @@ class HonestPool:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        guest = Guest(writer, hashlib.sha256(f"{self.name}{len(self.resumes)}".encode()).digest()[:4])
+        guest = Guest(writer, hashlib.sha256(f"{self.name}{self._visitors}".encode()).digest()[:4])
+        self._visitors += 1
         self.resumes[guest.extranonce1.hex()] = guest.extranonce1
         self.guests.append(guest)
         with suppress(ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError, ValueError):
@@ -208,6 +212,7 @@ class HonestPool:
         number, params = message.get("id"), message.get("params") or []
         match message.get("method"):
             case "mining.subscribe":
+                self.agents.append(params[0] if params else "")
                 if len(params) > 1 and params[1] in self.resumes:
                     guest.extranonce1 = self.resumes[params[1]]
                 pairs = [["mining.notify", guest.extranonce1.hex()]]
