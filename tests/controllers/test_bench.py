@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from controllers.bench import BenchFailed, best_asic, measure, package_joules
+from controllers.bench import Asic, BenchFailed, Rate, best_asic, first_hash_s, measure, package_joules
 from controllers.commands import bench
 from controllers.exits import Exit
+from controllers.other_miner import NoRate, OtherRate
 from fleet.machine import Machine, Mode
-from fleet.work.sha256d import HashlibEngine, Hit
+from fleet.work.sha256d import Choice, HashlibEngine, Hit, Missing, Trial, engines
 
 
 class Blind(HashlibEngine):
@@ -36,9 +37,10 @@ def run(*words: str) -> int:
 
 def test_rates_on_one_thread_and_on_two_processes(tmp_path: Path) -> None:
     """The rate would not be hashes by seconds, or a second worker not be one."""
-    one = measure(HashlibEngine(), 1, 0.2, tmp_path)
-    two = measure(HashlibEngine(), 2, 0.2, tmp_path)
-    assert (one.kind, one.workers, two.kind, two.workers) == ("threads", 1, "processes", 2)
+    one = measure(HashlibEngine(), 1, 0.2, "nonces", tmp_path)
+    two = measure(HashlibEngine(), 2, 0.2, "versions", tmp_path)
+    assert (one.kind, one.workers, one.work) == ("threads", 1, "nonces")
+    assert (two.kind, two.workers, two.work) == ("processes", 2, "versions")
     for rate in (one, two):
         assert rate.seconds >= 0.2
         assert rate.hashes_s == pytest.approx(rate.hashes / rate.seconds)
@@ -48,27 +50,95 @@ def test_rates_on_one_thread_and_on_two_processes(tmp_path: Path) -> None:
 
 def test_an_engine_that_is_wrong_is_not_timed() -> None:
     """A fast engine that finds nothing would top the table."""
-    with pytest.raises(BenchFailed, match=r"engine blind finds nonces \[\] for the genesis block, expected 2083236893"):
+    with pytest.raises(BenchFailed, match=r"engine blind does not find the genesis block, nonce 2083236893"):
         measure(Blind(), 1, 0.05)
 
 
-def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """Programs would get another shape, or progress among the answer."""
+class Broken(Blind):
+    """An engine whose code cannot be made."""
+
+    def scan(self, head: bytes, nonces: range, target: int, versions: Sequence[int] = ()) -> tuple[Hit, ...]:
+        raise RuntimeError("no executable memory")
+
+
+def test_an_engine_that_cannot_be_compiled() -> None:
+    """A host that forbids machine code would get a traceback."""
+    with pytest.raises(BenchFailed, match="engine blind cannot be compiled: no executable memory"):
+        measure(Broken(), 1, 0.05)
+
+
+def test_time_to_the_first_hash() -> None:
+    """The time would be of this process, which has everything imported; and a process that hangs be waited for."""
+    assert 0.02 < first_hash_s() < 20
+    with pytest.raises(BenchFailed, match=r"a new process did not hash within 0\.001 s"):
+        first_hash_s(0.001)
+
+
+RATES = (
+    Rate("hashlib", "nonces", 1, "threads", 1_000_000, 1.0, 50.0),
+    Rate("x86-sha", "nonces", 1, "threads", 40_000_000, 1.0, None),
+    Rate("x86-sha", "versions", 1, "threads", 45_000_000, 1.0, None),
+    Rate("x86-sha", "versions", 2, "threads", 180_000_000, 2.0, None),
+)
+REPORT = bench.Report(
+    RATES,
+    Choice(HashlibEngine(), (Trial("hashlib", 1e6), Trial("x86-sha", None, "does not find the genesis block"))),
+    (Missing("native", "no llvmlite"),),
+    0.31,
+    (OtherRate("cpuminer-opt 26.1", 1, 25e6, "cpuminer --benchmark"), NoRate("minerd told no rate")),
+    Asic("S21", 200.0, 17.5),
+    of_site=True,
+    cores=2,
+)
+
+
+def test_what_programs_get() -> None:
+    """A rate would be given for another work or number of workers, or a comparison be with the wrong one."""
+    said = bench.as_json(REPORT)
+    assert [(row["engine"], row["work"], row["workers"], row["hashrate_mhs"]) for row in said["rates"]] == [
+        ("hashlib", "nonces", 1, 1.0),
+        ("x86-sha", "nonces", 1, 40.0),
+        ("x86-sha", "versions", 1, 45.0),
+        ("x86-sha", "versions", 2, 90.0),
+    ]
+    assert said["rates"][0]["efficiency_j_th"] == pytest.approx(50e6)
+    assert said["chosen"]["engine"] == "hashlib"
+    assert said["chosen"]["trials"][1]["why_not"] == "does not find the genesis block"
+    assert said["others"][0]["ours_against_it"] == {"nonces": pytest.approx(1.6), "versions": pytest.approx(1.8)}
+    assert said["others"][1] == {"why_not": "minerd told no rate"}
+    assert said["missing"] == [{"engine": "native", "why": "no llvmlite"}]
+    assert (said["best_engine"], said["best_hashrate_mhs"]) == ("x86-sha", 90.0)
+    assert said["asic"]["hosts_in_one"] == pytest.approx(200e6 / 90)
+    assert said["asic"]["from"] == "site"
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs would get progress among the answer, people no comparison with a machine, or a figure be of nothing."""
+    monkeypatch.setenv("PATH", "")
     assert run("--json", "--seconds", "0.05", "--workers", "1") == Exit.OK
     said = json.loads(capsys.readouterr().out)
-    row = next(row for row in said["rates"] if row["engine"] == "hashlib")
-    assert row["workers"] == 1
-    assert row["hashrate_mhs"] == pytest.approx(row["hashes"] / row["seconds"] / 1e6)
+    names = {engine.name for engine in engines()}
+    assert {(row["engine"], row["work"]) for row in said["rates"]} == {(n, w) for n in names for w in bench.WORKS}
+    assert all(row["hashrate_mhs"] > 0 for row in said["rates"])
+    assert said["chosen"]["engine"] in names
+    assert said["others"] == []
     assert said["asic"]["from"] == "catalogue"
-    assert said["asic"]["hosts_in_one"] == pytest.approx(said["asic"]["hashrate_ths"] * 1e6 / said["best_hashrate_mhs"])
 
 
-def test_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """People would not be told what a machine does in comparison."""
-    assert run("--seconds", "0.05", "--workers", "1") == Exit.OK
-    said = capsys.readouterr().out
-    assert "hashlib" in said
-    assert "most efficient machine" in said
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """People would not be told what another miner or a machine does in comparison, or which engine hashes."""
+    bench.show(REPORT)
+    said = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "x86-sha rolled versions 2 threads 90.000 2.00x",
+        "a start chooses: SHA-256d by hashlib (hashlib 1 MH/s, x86-sha does not find the genesis block)",
+        "first hash 0.31 s after it",
+        "native missing: no llvmlite",
+        "hashwatt has 1.60x that on nonces, 1.80x with rolled versions",
+        "no comparison: minerd told no rate",
+        "this site's most efficient machine, S21: 200.0 TH/s at 17.5 J/TH, as much as 2,222,222 of this host",
+    ):
+        assert words in said
 
 
 @pytest.mark.parametrize(
