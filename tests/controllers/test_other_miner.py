@@ -61,7 +61,7 @@ def test_the_first_that_is_installed(tmp_path: Path) -> None:
 def test_it_is_run_for_sha256d_alone_and_for_as_long_as_asked(tmp_path: Path) -> None:
     """Another algorithm's rate would be compared with ours, or that of another number of threads."""
     miner = program(tmp_path, "cpuminer", "print('Total: 2 MH/s', sys.argv[1:])")
-    command = "cpuminer --algo sha256d --benchmark --threads 2 --time-limit 7"
+    command = "cpuminer --algo sha256d --benchmark --cpu-priority 2 --threads 2 --time-limit 7"
     assert run(miner, 2, 7) == OtherRate("cpuminer", 2, 2e6, command)
 
 
