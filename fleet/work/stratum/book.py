@@ -39,6 +39,11 @@ class Limits:
     grace_s: float = 5.0
     time_ahead_s: int = 7_000
 
+    def __post_init__(self) -> None:
+        """A book without room for a job is none."""
+        if self.jobs < 1 or min(self.retired, self.shares, self.grace_s, self.time_ahead_s) < 0:
+            raise ValueError(f"{self}, expected room for a job, and nothing below zero")
+
 
 class JobBook:
     """The jobs of one session, and its difficulty, extranonce and version mask.

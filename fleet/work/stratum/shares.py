@@ -143,7 +143,7 @@ class Quarrel(Enum):
 
 
 def quarrel(judged: Judged, response: Response) -> Quarrel | None:
-    """How a pool's answer to a share differs from our verdict, None where they agree on it being good or not.
+    """How a pool's answer to a share differs from our verdict, None where they agree on it being good for the pool or not.
 
     TAKEN_LOW and REFUSED_HARD, again and again, are a pool that lies about difficulty, or one that counts with another
     one than it says.
@@ -152,7 +152,7 @@ def quarrel(judged: Judged, response: Response) -> Quarrel | None:
         if not judged.for_pool:
             return Quarrel.TAKEN_LOW
         return Quarrel.TAKEN_FLAWED if judged.flaw is not None else None
-    if judged.flaw is not None:
+    if judged.flaw is not None or not judged.for_pool:
         return None
-    low = response.error is not None and cause(response.error) is Flaw.LOW
-    return Quarrel.REFUSED_HARD if low and judged.for_pool else Quarrel.REFUSED_GOOD
+    too_easy = response.error is not None and cause(response.error) is Flaw.LOW
+    return Quarrel.REFUSED_HARD if too_easy else Quarrel.REFUSED_GOOD

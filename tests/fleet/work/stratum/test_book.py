@@ -134,6 +134,23 @@ def test_jobs_that_never_end_make_room() -> None:
     assert [job for job, verdict in found.items() if verdict is Flaw.UNKNOWN_JOB] == ["1", "2", "3"]
 
 
+def test_a_job_that_came_again_is_remembered_as_the_last_to_end() -> None:
+    """A job that the pool sent twice would be called made up, because it had ended once before."""
+    book = opened(limits=Limits(jobs=1, retired=2))
+    for job_id in ("a", "b", "a", "c", "d"):
+        book.take(replace(JOB, job_id=job_id), 0.0)
+    found = {job_id: flaw(book, SHARE._replace(job_id=job_id)) for job_id in "1abcd"}
+    assert found == {"1": Flaw.UNKNOWN_JOB, "a": Flaw.STALE, "b": Flaw.UNKNOWN_JOB, "c": Flaw.STALE, "d": None}
+
+
+@pytest.mark.parametrize("field", ["jobs", "retired", "shares", "grace_s", "time_ahead_s"])
+def test_limits_that_are_none(field: str) -> None:
+    """A book would keep no job at all, or refuse every share for its time."""
+    with pytest.raises(ValueError, match="expected room for a job"):
+        replace(Limits(), **{field: -1})
+    assert getattr(replace(Limits(), **{field: 1}), field) == 1
+
+
 def test_ten_thousand_jobs_take_the_memory_of_a_few() -> None:
     """What a book keeps of jobs and blocks would grow as long as the session lives."""
     book = opened()
@@ -487,7 +504,7 @@ def test_nbits_that_no_header_may_have(nbits: int) -> None:
         (None, True, Response(1, None, Error(21, "Job not found")), Quarrel.REFUSED_GOOD),
         (None, True, Response(1, result=False), Quarrel.REFUSED_GOOD),
         (None, False, Response(1, result=True), Quarrel.TAKEN_LOW),
-        (None, False, Response(1, None, Error(23, "Low difficulty share")), Quarrel.REFUSED_GOOD),
+        (None, False, Response(1, None, Error(23, "Low difficulty share")), None),
         (Flaw.LOW, False, Response(1, result=True), Quarrel.TAKEN_LOW),
         (Flaw.STALE, True, Response(1, result=True), Quarrel.TAKEN_FLAWED),
         (Flaw.DUPLICATE, True, Response(1, None, Error(22, "Duplicate share")), None),
