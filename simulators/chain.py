@@ -8,10 +8,11 @@ Written from the developer reference on bitcoin.org and BIPs 34, 141 and 144; ha
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from typing_extensions import override
@@ -33,7 +34,8 @@ PAYOUT: Final = b"\x00\x20" + sha256(ANYONE).digest()
 COMMITMENT_HEAD: Final = bytes.fromhex("6a24aa21a9ed")
 RESERVED: Final = bytes(32)
 FEE_SAT: Final = 1_000
-SPENDS_MOST: Final = 3
+SPENDS: Final = 3
+"""How many coinbases a block spends, whenever so many are ripe."""
 MEAN_BLOCK_S: Final = 600.0
 
 
@@ -55,25 +57,25 @@ class Template:
     transactions: tuple[bytes, ...] | None = None
 
 
-class Chain(Protocol):
+class Chain(ABC):
     """What a pool asks of the chain."""
 
     @property
+    @abstractmethod
     def tip(self) -> bytes:
         """The hash of the last block."""
-        ...
 
+    @abstractmethod
     def advance(self, at_s: float) -> None:
         """Blocks that others found until then (UTC seconds)."""
-        ...
 
+    @abstractmethod
     def template(self) -> Template:
         """The next block on the present tip."""
-        ...
 
+    @abstractmethod
     def extend(self, template: Template, head: bytes, coinbase: bytes) -> None:
         """A block on the present tip was found: its 80-byte header and its coinbase (without witness)."""
-        ...
 
 
 class PretendNetwork(Chain):
@@ -147,14 +149,20 @@ class _Coin:
 class Regtest(Chain):
     """Bitcoin Core's regression test network from its genesis: nBits 207fffff, and no blocks but those that are found.
 
-    Every block from height 102 on spends matured coinbases, which pay to anyone; so templates have merkle branches and
-    witnesses, and the commitment is not there for show.
+    From height 103 on, every third block spends three matured coinbases, which pay to anyone; so templates have merkle
+    branches and witnesses, and the commitment is not there for show.
     """
 
     def __init__(self) -> None:
         self._tip, self._height = REGTEST_GENESIS, 0
         self._times_s: list[int] = [1_296_688_602]
         self._coins: list[_Coin] = []
+
+    @property
+    @override
+    def tip(self) -> bytes:
+        """The hash of the last block."""
+        return self._tip
 
     @property
     def height(self) -> int:
@@ -169,7 +177,8 @@ class Regtest(Chain):
     def template(self) -> Template:
         """The next block, whole."""
         height = self._height + 1
-        spends = [coin for coin in self._coins if coin.from_height <= height][:SPENDS_MOST]
+        ripe = [coin for coin in self._coins if coin.from_height <= height]
+        spends = ripe[:SPENDS] if len(ripe) >= SPENDS else []
         transactions = tuple(_spend(coin) for coin in spends)
         txids = [sha256d(_stripped(raw)) for raw in transactions]
         witness_root = merkle_root(bytes(32), branches_of([sha256d(raw) for raw in transactions]))

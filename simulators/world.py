@@ -28,6 +28,7 @@ from fleet.machine import Machine, Roster
 from fleet.units import SECONDS_PER_DAY
 from fleet.work.sha256d import Engine
 from simulators.behaviour import family
+from simulators.chain import Regtest
 from simulators.clock import Clock
 from simulators.faults import FaultPlan, Faults, Mishap, Quirk
 from simulators.hardware import hardware
@@ -144,7 +145,8 @@ class World:
         self._places = tuple(pools)
         self.pools: dict[str, PretendPool] = {}
         """By name."""
-        self._pages: list[PoolApiServer] = []
+        self.pages: dict[str, PoolApiServer] = {}
+        """What those tell over HTTP, by name."""
         self._servers: list[asyncio.Server] = []
         self._pulse: asyncio.Task[None] | None = None
         self.physics: Physics
@@ -257,13 +259,13 @@ class World:
 
     async def _open_pools(self) -> None:
         for number, place in enumerate(self._places):
-            pool = PretendPool(place.settings, self.clock, self.seed + number, troubles=place.troubles)
+            chain = Regtest() if place.regtest else None
+            pool = PretendPool(place.settings, self.clock, self.seed + number, chain=chain, troubles=place.troubles)
             self.pools[place.name] = pool
             await pool.start(place.host, place.port)
             if place.api_port is not None:
-                pages = PoolApiServer(pool, place.token)
-                self._pages.append(pages)
-                await pages.start(place.host, place.api_port)
+                self.pages[place.name] = PoolApiServer(pool, place.token)
+                await self.pages[place.name].start(place.host, place.api_port)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -303,7 +305,7 @@ class World:
             self._pulse = None
         if self.mine is not None:
             await self.mine.stop()
-        for pages in self._pages:
+        for pages in self.pages.values():
             await pages.close()
         for pool in self.pools.values():
             await pool.close()

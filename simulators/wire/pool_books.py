@@ -62,7 +62,7 @@ class WorkerBook:
     def credit(self, at_s: float, work: float, reached: float) -> None:
         """One good share."""
         self.decay(at_s, work)
-        minute, shares, before = self.minutes[-1] if self.minutes else (0, 0, 0.0)
+        minute, shares, before = self.minutes[-1] if self.minutes else (-1, 0, 0.0)
         if minute == int(at_s // 60):
             self.minutes[-1] = (minute, shares + 1, before + work)
         else:

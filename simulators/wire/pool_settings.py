@@ -87,7 +87,8 @@ class PoolTrouble:
 class PoolPlace:
     """One pool of a pretend world, and where it listens: an address of 127.0.0.0/8.
 
-    `api_port`: of its HTTP pages, if it has any. `token`: what Braiins' page asks for.
+    `api_port`: of its HTTP pages, if it has any. `token`: what Braiins' page asks for. `regtest`: its chain is Bitcoin
+    Core's regression test network from its genesis on, where every second hash is a block.
     """
 
     name: str
@@ -97,6 +98,7 @@ class PoolPlace:
     api_port: int | None = None
     token: str = ""
     troubles: tuple[PoolTrouble, ...] = ()
+    regtest: bool = False
 
     @property
     def url(self) -> str:

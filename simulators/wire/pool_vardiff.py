@@ -1,7 +1,7 @@
 """Vardiff: which difficulty gives a connection the shares a minute that its pool wants; pure, times are passed in.
 
-The work of a window over its length is the connection's rate; the difficulty that fits is rounded to a power of two, so
-that noise of less than half a step moves nothing. A window is judged when it is over, or at once when it is four times
+The work of a window over its length is the connection's rate; the difficulty that fits is rounded to a power of two, and
+is taken when the present one is well off it, so that noise moves nothing. A window is judged when it is over, or at once when it is four times
 too full; one in which next to nothing came halves the difficulty.
 """
 
@@ -13,6 +13,8 @@ from typing import Final
 FEW_SHARES: Final = 8
 """Fewer say too little of a rate."""
 FULL: Final = 4.0
+WELL_OFF: Final = 1.8
+"""By this factor."""
 STEP_MOST: Final = 16.0
 """Upwards in one go."""
 PATIENCE: Final = 8.0
@@ -39,7 +41,8 @@ class Vardiff:
         if self._wanted <= 0 or passed_s <= 0 or not (over or full):
             return False
         fitting = self._work / passed_s * 60.0 / self._wanted
-        return self.set(at_s, min(fitting, self.difficulty * STEP_MOST))
+        near = self.difficulty / WELL_OFF < fitting < self.difficulty * WELL_OFF
+        return self.set(at_s, self.difficulty if near else min(fitting, self.difficulty * STEP_MOST))
 
     def ease(self, at_s: float) -> bool:
         """Time passed; has the difficulty been halved for want of shares?"""

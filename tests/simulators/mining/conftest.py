@@ -48,7 +48,7 @@ def virtually() -> Callable[[Coroutine[Any, Any, Any]], Any]:
 
 @pytest.fixture
 def dig(machine: Callable[..., Machine]) -> Dig:
-    """Opens a world with two pools (ports 3334 and 3335, for virtual loops) whose machines mine for real.
+    """Opens a world with two pools (on `port` and the one after it) whose machines mine for real.
 
     `cheats`: by the machine's number, from 1; everything else as its names say. Machines are their nameplates.
     """
@@ -63,15 +63,17 @@ def dig(machine: Callable[..., Machine]) -> Dig:
         seed: int = 5,
         settings: PoolSettings | None = None,
         troubles: tuple[PoolTrouble, ...] = (),
-        pools: tuple[str, ...] = ("stratum+tcp://127.0.0.1:3334",),
+        pools: tuple[str, ...] = (),
         asleep: tuple[int, ...] = (),
+        regtest: bool = False,
+        port: int = 3334,
     ) -> AsyncIterator[World]:
         roster = Roster.of([machine(dialect, number) for number, dialect in enumerate(dialects, 1)])
         ids = [one.id for one in roster.machines]
         rules = settings or PoolSettings(scale=SCALE, start_difficulty=DIFFICULTY, shares_per_min=0.0)
         places = (
-            PoolPlace("pool", 3334, rules, api_port=3336, troubles=troubles),
-            PoolPlace("fees", 3335, rules),
+            PoolPlace("pool", port, rules, api_port=port + 2, troubles=troubles, regtest=regtest),
+            PoolPlace("fees", port + 1, rules),
         )
         world = World(
             roster,
@@ -82,7 +84,7 @@ def dig(machine: Callable[..., Machine]) -> Dig:
             claims={ids[number - 1]: claim for number, claim in (claims or {}).items()},
             work=Work(
                 rules.scale,
-                pools,
+                pools or (places[0].url,),
                 ACCOUNT,
                 cheats={ids[number - 1]: one for number, one in (cheats or {}).items()},
             ),
