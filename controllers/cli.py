@@ -23,6 +23,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "guard": ("controllers.commands.guard", "the small second process that acts when the daemon is gone"),
     "status": ("controllers.commands.status", "what the running daemon sees and does"),
     "tap": ("controllers.commands.tap", "the tap as a process of its own, where the site file says so"),
+    "verify": (
+        "controllers.commands.verify",
+        "is the claimed hash rate real? a check, and a report that can be judged again",
+    ),
     "audit": ("controllers.commands.audit", "ask a machine for many shares for some minutes, through the tap"),
     "explain": ("controllers.commands.explain", "why one machine does what it does, and what changes that"),
     "order": ("controllers.commands.order", "hold, cap, curtail or release: the site, a place, a machine"),

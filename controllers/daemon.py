@@ -32,6 +32,7 @@ from controllers.opening import clock_of, open_drivers
 from controllers.pool.source import TapSource, tap_of, through
 from controllers.pool_apis import PoolApi, PoolBook, open_pool_api
 from controllers.proofs import Proofs, TapStatus
+from controllers.verify.checks import Checks
 from fleet.order import Order, Rank
 from fleet.reading import Answer, Silence
 from fleet.view import View
@@ -84,7 +85,16 @@ class Daemon:
         answers = Answers(
             site, lambda: None if self.loop is None else self.loop.last, self.events, self.sources, self.take_order
         )
-        self.socket = ControlSocket(site.socket, {**answers.table(), **through(lambda: self.tap)})
+        self.checks = Checks(
+            site,
+            self.clock.now,
+            self.events.say,
+            lambda: self.observer.latest.full,
+            lambda: self.tap,
+            lambda: self.tap_status.latest,
+        )
+        asked = {**answers.table(), **through(lambda: self.tap), **self.checks.table()}
+        self.socket = ControlSocket(site.socket, asked)
         self.loop: Loop | None = None
         self.actor: Actor | None = None
         self.claims = Claims(site.judgment, self.events.say)
@@ -173,6 +183,8 @@ class Daemon:
             say=self.events.say,
         )
         self.loop.subscribe(self.claims.watch)
+        self.loop.subscribe(self.checks.watch)
+        self.checks.load()
         self.events.say("started", self._in_words())
         try:
             async with asyncio.TaskGroup() as group:
@@ -181,6 +193,7 @@ class Daemon:
                     group.create_task(self.loop.run(), name="loop"),
                     group.create_task(self._keep_lease(), name="lease"),
                     group.create_task(self.socket.run(), name="socket"),
+                    group.create_task(self.checks.run(), name="checks"),
                     *(group.create_task(part) for part in self._tap_parts()),
                     *(
                         group.create_task(feed.run(self.market.put, self._feed_changed, self.clock))
@@ -199,6 +212,7 @@ class Daemon:
             self.events.say("stopped", f"farewell: {file.control.farewell}{'' if done else ', not finished'}")
             return done
         finally:
+            await self.checks.close()
             await self.actor.close()
             await self.observer.close()
 

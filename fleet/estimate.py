@@ -22,9 +22,11 @@ from fleet.settings import Seconds, Settings
 from fleet.snapshot import Snapshot
 from fleet.view import View
 from fleet.work.counters import observe
+from fleet.work.counted import Counted
 from fleet.work.credited import credited
 from fleet.work.evidence import Evidence
 from fleet.work.losses import marked
+from fleet.work.pool_told import PoolTold
 from fleet.work.pooled import observe_pool
 from fleet.work.proven import best
 from fleet.work.share_check import ShareCheck
@@ -139,8 +141,14 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
             **claims,
         )
     if told is not None and pool_evidence is not None:
-        asked = heard.share_difficulty if counted is None else np.fmax(heard.share_difficulty, counted.difficulty)
-        pool_evidence = observe_pool(pool_evidence, check, told=told, share_difficulty=asked, tests=tests, **claims)
+        pool_evidence = observe_pool(
+            pool_evidence,
+            check,
+            told=_without_the_tap(told, counted),
+            share_difficulty=heard.share_difficulty,
+            tests=tests,
+            **claims,
+        )
     if counted is not None and tap_evidence is not None:
         tap_evidence = observe_counted(tap_evidence, check, counted=counted, tests=tests, **claims)
     if (evidence, pool_evidence, tap_evidence) == (view.evidence, view.pool_evidence, view.tap_evidence):
@@ -154,6 +162,21 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
     )
     credit = credited(best(proven.evidences), check) if beliefs.value_proven else np.ones(len(view))
     return replace(proven, credit=credit)
+
+
+def _without_the_tap(told: PoolTold, counted: Counted | None) -> PoolTold:
+    """What pools told of machines that mine without the tap.
+
+    Behind a tap the pool asks for another difficulty than the machine knows (in an audit, or for all of them together), and
+    whoever does not know it cannot tell how much chance there is in what the pool credits.
+    """
+    if counted is None or not counted.connected.any():
+        return told
+    return replace(
+        told,
+        work=np.where(counted.connected, np.nan, told.work),
+        rate_ths=np.where(counted.connected, np.nan, told.rate_ths),
+    )
 
 
 def _contradicts(snapshot: Snapshot, fresh: Bools) -> Bools:

@@ -148,6 +148,13 @@ def test_a_tap_that_sees_all_overrules_counters_that_lie() -> None:
     assert found.credit < 0.7
 
 
+def test_a_pool_behind_the_tap_is_not_judged_by_the_machines_difficulty() -> None:
+    """A pool that credits few hard shares, judged as if they were the many easy ones of an audit: false alarms by the dozen."""
+    mine = Mine((1.0,), ("counters", "pool", "tap"), price=10.0)
+    found = told(mine.run(60), mine)
+    assert {said.source: said.expected > 0 for said in found.sources} == {"counters": True, "pool": False, "tap": True}
+
+
 def test_an_honest_machine_never_moves() -> None:
     """Noise in shares that moves what a machine is valued at, and with it machines, all day."""
     mine = Mine((1.0, 0.99, 1.01), ("tap",))
