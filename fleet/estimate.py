@@ -21,8 +21,8 @@ from fleet.reading import State
 from fleet.settings import Seconds, Settings
 from fleet.snapshot import Snapshot
 from fleet.view import View
-from fleet.work.counters import observe
 from fleet.work.counted import Counted
+from fleet.work.counters import observe
 from fleet.work.credited import credited
 from fleet.work.evidence import Evidence
 from fleet.work.losses import marked

@@ -52,13 +52,14 @@ def recheck(path: Path) -> Recheck:
         OSError: it cannot be read.
     """
     text = _read(path)
-    report = _report(path, content_of(text) if path.suffix.lower() in {".html", ".htm"} else text)
+    is_page = path.suffix.lower() in {".html", ".htm"}
+    report = _report(path, content_of(text) if is_page else text)
     faults = []
     if digest_of(report) != report.digest:
         faults.append(f"the digest is {report.digest[:16]}…, the content's is {digest_of(report)[:16]}…")
-    is_page, same = path.suffix.lower() in {".html", ".htm"}, report.versions.get("hashwatt") == ours()
-    if is_page and same and page(report) != text:
-        faults.append("the page is not the one that its content gives")
+    same = report.versions.get("hashwatt") == ours()
+    if same and (page(report) if is_page else report.in_json()) != text:
+        faults.append("the file is not the one that its content gives")
     for machine in report.machines:
         faults += [f"{machine.machine}: {fault}" for fault in _of_machine(machine, report)]
     hashed, of_file, unchecked = _of_file(path, report)
