@@ -79,7 +79,7 @@ def found() -> Found:
     try:
         # an extra, and a tenth of a second
         from fleet.work.engines.native.engine import natives
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # the latter where its shared library does not load
         missing.append(Missing("native", f"{error}; `pip install hashwatt[native]` brings llvmlite"))
     else:
         made = natives()
@@ -113,7 +113,7 @@ def chosen(timer: Callable[[], float], among: Sequence[Engine] = (), budget_s: f
     there = Found(tuple(among), ()) if among else found()
     trials: list[Trial] = []
     for engine in (there.engines[0], *reversed(there.engines[1:])):
-        late = trials and len(trials) > 1 and timer() - began > budget_s
+        late = len(trials) > 1 and timer() - began > budget_s
         trials.append(Trial(engine.name, None, "not tried, for want of time") if late else _tried(engine, timer))
     best = max(trials, key=lambda trial: trial.hashes_s or 0.0)
     return Choice(next(engine for engine in there.engines if engine.name == best.engine), tuple(trials), there.missing)

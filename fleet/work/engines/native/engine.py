@@ -1,7 +1,7 @@
-"""The native engines: which of them a processor can have, and scans and batches of headers by their kernels.
+"""The native engines: scans, and batches of headers, by their kernels.
 
-A kernel is compiled when it is first needed. A scan goes in calls of some ten milliseconds, so that what a kernel writes is
-bounded; its marks are candidates, and every candidate is hashed again by hashlib and held against the whole target.
+A kernel is compiled when it is first needed. A scan goes in calls of some tens of milliseconds, so that what a kernel writes
+is bounded; its marks are candidates, and each is hashed again by hashlib and held against the whole target.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import functools
 import re
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from fleet.work.engines.native import kernels
-from fleet.work.engines.native.compiled import Kernel, Processor, kernel, this_processor
-from fleet.work.engines.native.kernels import FORMULAS_ALONE, Layout
+from fleet.work.engines.native.compiled import Kernel, kernel, this_processor
+from fleet.work.engines.native.kernels import Layout
+from fleet.work.engines.native.recipes import Recipe, recipes
 from fleet.work.engines.reference import HashlibEngine
 from fleet.work.header import (
     DIGEST_BYTES,
@@ -41,54 +41,13 @@ _FEW: Final = 2
 _MARK: Final = re.compile(rb"[^\0]")
 _BITS: Final = tuple(tuple(bit for bit in range(8) if octet >> bit & 1) for octet in range(256))
 _POINTER: Final = ctypes.c_void_p
-_SCAN_ARGUMENTS: Final = [_POINTER, _POINTER, *[ctypes.c_uint32] * 3, _POINTER, ctypes.c_uint64, ctypes.c_uint64]
-_COMPRESS_ARGUMENTS: Final = [_POINTER, _POINTER, _POINTER, *[ctypes.c_uint64] * 3]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """An engine that a processor can have.
-
-    `scans`: by how many versions they hash side by side, most first and 1 last. `compresses`: for batches.
-    """
-
-    name: str
-    architecture: str
-    features: frozenset[str]
-    scans: tuple[Layout, ...]
-    compresses: Layout
-
-    def suits(self, processor: Processor) -> bool:
-        """Does the processor have what it takes?"""
-        return processor.architecture == self.architecture and self.features <= processor.features
-
-
-def _by_instructions(name: str, architecture: str, features: set[str], steps: str) -> Recipe:
-    """Streams of headers, one after another a few steps apart; figures in docs/engines.md."""
-    scans = (
-        Layout(steps, versions=8, stagger=3),
-        Layout(steps, versions=2, nonces=2, stagger=1),
-        Layout(steps, nonces=4),
-    )
-    return Recipe(name, architecture, frozenset(features), scans, Layout(steps, nonces=4))
-
-
-def _by_lanes(name: str, architecture: str, features: set[str], lanes: int, *, versions: int = 1) -> Recipe:
-    """Headers in the lanes of vectors; more versions than one where there are registers for them."""
-    alone = Layout(FORMULAS_ALONE, lanes=lanes)
-    shared = (Layout(FORMULAS_ALONE, lanes=lanes, versions=versions),) if versions > 1 else ()
-    return Recipe(name, architecture, frozenset(features), (*shared, alone), alone)
-
-
-RECIPES: Final = (
-    _by_instructions("x86-sha", "x86_64", {"sha", "ssse3"}, "x86"),
-    _by_lanes("avx512", "x86_64", {"avx512f", "avx512bw"}, 16, versions=2),
-    _by_lanes("avx2", "x86_64", {"avx2"}, 8),
-    _by_lanes("sse", "x86_64", {"ssse3"}, 4),
-    _by_instructions("arm-sha2", "aarch64", {"sha2"}, "arm"),
-    _by_lanes("neon", "aarch64", {"neon"}, 4),
-)
-"""Of the lanes of one architecture, the widest first."""
+_U32: Final = ctypes.c_uint32
+_U64: Final = ctypes.c_uint64
+_KERNELS: Final = {
+    kernels.SCAN: (kernels.scan, [_POINTER, _POINTER, _U32, _U32, _U32, _POINTER, _U64, _U64]),
+    kernels.COMPRESS: (kernels.compression, [_POINTER, _POINTER, _POINTER, _U64, _U64, _U64]),
+}
+"""What makes a kernel's code, and the types of its arguments."""
 
 
 def natives() -> list[NativeEngine]:
@@ -97,11 +56,6 @@ def natives() -> list[NativeEngine]:
     by_instructions = [recipe for recipe in possible if recipe.compresses.lanes == 1]
     by_lanes = [recipe for recipe in possible if recipe.compresses.lanes > 1]
     return [NativeEngine(recipe) for recipe in (*by_instructions, *by_lanes[:1])]
-
-
-def recipes(processor: Processor) -> tuple[Recipe, ...]:
-    """Every engine that a processor can have."""
-    return tuple(recipe for recipe in RECIPES if recipe.suits(processor))
 
 
 class NativeEngine:
@@ -163,7 +117,7 @@ class NativeEngine:
         for start in range(0, turns_left, turns_a_call):
             turns = min(turns_a_call, turns_left - start)
             begin = start * layout.nonces_a_turn
-            steps = ctypes.c_uint32(nonces[begin]), ctypes.c_uint32(nonces.step), ctypes.c_uint32(threshold)
+            steps = _U32(nonces[begin]), _U32(nonces.step), _U32(threshold)
             run.call(_address(tail_words), _address(midstates), *steps, _address(masks), groups, turns)
             if masks == nothing:
                 continue
@@ -198,12 +152,8 @@ class NativeEngine:
         """A kernel, compiled when it is first asked for."""
         made = self._kernels.get((name, layout))
         if made is None:
-            text, arguments = (
-                (kernels.scan(layout), _SCAN_ARGUMENTS)
-                if name == kernels.SCAN
-                else (kernels.compression(layout), _COMPRESS_ARGUMENTS)
-            )
-            made = self._kernels[name, layout] = kernel(text, name, arguments)
+            code, arguments = _KERNELS[name]
+            made = self._kernels[name, layout] = kernel(code(layout), name, arguments)
         return made
 
 

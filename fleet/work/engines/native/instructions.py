@@ -52,9 +52,6 @@ class Instructions(ABC):
         self.pace.step += 1
         if max(map(stage, (*state, *w[:3]))) < stage(w[3]):
             return FORMULAS.rounds(state, k, w)
-        if max(map(stage, w)) == 0:
-            constant_sums = constants([int(word) for word in FORMULAS.sums(k, w) if isinstance(word, int)])
-            return self._each(lambda *v: self.four_rounds(v, constant_sums), state)
         return self._each(
             lambda *v: self.four_rounds(v[:8], self._sum(constants(k), self.code.pack(v[8:]))), (*state, *w)
         )

@@ -126,14 +126,13 @@ def _nonces(pace: Pace, layout: Layout) -> Streams:
     turn = code.apply(I32, f"trunc {INNER_TURN} to i32", INNER_TURN)
     ahead = code.binary("mul", turn, code.binary("mul", step, constant(layout.nonces_a_turn)))
     first = Streams(pace, [code.binary("add", argument(I32, "first"), ahead)])
-    places = [
-        Streams(pace, [code.binary("mul", code.splat(step, layout.lanes), constants(lanes))], layout.lanes)
-        if layout.lanes > 1
-        else Streams(pace, [code.binary("mul", step, constant(stream))])
-        for stream in range(layout.nonces)
-        for lanes in [range(stream * layout.lanes, (stream + 1) * layout.lanes)]
-    ]
-    nonces = [value for place in places for value in (first + place).values]
+    steps = Streams(pace, [step]).widened(layout.lanes).values[0]
+    nonces: list[Value] = []
+    for stream in range(layout.nonces):
+        lanes = range(stream * layout.lanes, (stream + 1) * layout.lanes)
+        positions = constants(lanes) if layout.lanes > 1 else constant(stream)
+        place = Streams(pace, [code.binary("mul", steps, positions)], layout.lanes)
+        nonces += (first + place).values
     return Streams(pace, nonces * layout.versions, layout.lanes)
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.work.engines.native.compiled import Processor, assembly, this_processor
-from fleet.work.engines.native.engine import MOST_TURNS, RECIPES, NativeEngine, Recipe, natives, recipes
+from fleet.work.engines.native.engine import MOST_TURNS, NativeEngine, natives
 from fleet.work.engines.native.kernels import compression, scan
+from fleet.work.engines.native.recipes import RECIPES, Recipe, recipes
 from fleet.work.engines.reference import HashlibEngine
 from fleet.work.header import MOST_NONCES
 
