@@ -13,7 +13,7 @@ from controllers.pool.ledger import STRANGER
 from controllers.pool.shared import Shared
 from controllers.pool.verifier import Judge, Share
 from fleet.work.counted import Flaw
-from fleet.work.stratum import Id, Job, JobBook, Limits, Memory, Response, Submit, quarrel, refusal
+from fleet.work.stratum import Id, Job, JobBook, Limits, Memory, Response, SetDifficulty, Submit, quarrel, refusal
 
 _WORKERS_MOST: Final = 32
 """Of one connection: firmware has one, or two where it takes a fee."""
@@ -72,6 +72,22 @@ class Booking:
         """A job or a difficulty has gone out."""
         if book.newest is not None:
             self._shared.ledger.asks(self.row, self.session, book.difficulty)
+
+    def difficulty(self, book: JobBook, message: SetDifficulty | None, wish: float | None) -> float:
+        """Take the pool's difficulty in, where it says one, and ask `wish` where that is lower; what the machine is told.
+
+        The book hears of one change alone: firmware takes the first of several with its next job.
+        """
+        pool = book.pool_difficulty if message is None else message.difficulty
+        local = wish if wish is not None and wish < pool else None
+        if local is not None:
+            book.ask(local)
+        if message is not None:
+            book.take(message, self._shared.now())
+        if local is None:
+            book.ask(None)
+        self.asks(book)
+        return pool if local is None else local
 
     def job(self, job: Job) -> None:
         """Look at a new job's coinbase, where the site file says whom it has to pay."""

@@ -13,9 +13,10 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
-from controllers.pool.booking import Booking, answer_to
+from controllers.pool.booking import answer_to
 from controllers.pool.finding import block_of
 from controllers.pool.greeting import WORDS, Greeting
+from controllers.pool.machineside import MachineSide
 from controllers.pool.poolside import PoolSide
 from controllers.pool.shared import Shared
 from controllers.pool.verifier import Share
@@ -29,74 +30,54 @@ _FAREWELL_REAL_S: Final = 10.0
 """So long a pool is listened to after its machine has gone, where it owes the answer to a block."""
 
 
-class PassSession:
+class PassSession(MachineSide):
     """One machine and its pool."""
 
     def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-        limits = shared.settings.limits
-        self.machine = Wire(
-            shared.loop,
-            line_bytes=limits.line_bytes,
-            messages_per_s=limits.messages_per_s,
-            made=self._came,
-            said=self._said,
-            lost=self._lost,
-        )
-        self.booking: Booking | None = None
+        super().__init__(shared)
         self._pool: PoolSide | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._began_s = 0.0
         self._greeting = Greeting()
-        self._garbage = 0
 
     @property
     def number(self) -> int | None:
         """The pool that it works for."""
         return None if self._pool is None else self._pool.number
 
+    @property
+    def waits(self) -> bool:
+        """Does it wait for a pool?"""
+        return self._opening is not None
+
     # ------------------------------------------------------------------------------------------------ coming and going
 
-    def _came(self) -> None:
-        """A connection: is it let in, and to which pool does it go?"""
-        shared, transport = self._shared, self.machine.transport
-        assert transport is not None
-        peer = transport.get_extra_info("peername")
-        self._began_s = shared.loop.time()
-        address = peer[0] if peer else ""
-        if not shared.door.admits(address, self._began_s):
-            self.machine.end()
-            return
-        self.booking = Booking(shared, self, address)
-        shared.sessions[self] = None
+    def joined(self) -> None:
+        """It gets a connection to a pool."""
         self._open(takes_extranonce=False)
 
     def _open(self, *, takes_extranonce: bool) -> None:
         """Open a connection to a pool; the machine waits meanwhile, in the kernel."""
         self.machine.pause()
-        self._opening = self._shared.loop.create_task(self._opened(takes_extranonce))
+        self._opening = self.shared.loop.create_task(self._opened(takes_extranonce))
 
     async def _opened(self, takes_extranonce: bool) -> None:
-        booking = self.booking
-        assert booking is not None
         sides: list[PoolSide] = []
 
         def wire_to(number: int) -> Wire:
-            sides.append(
-                PoolSide(
-                    self._shared,
-                    booking,
-                    self.machine,
-                    number,
-                    takes_extranonce=takes_extranonce,
-                    ready=self.machine.resume,
-                    ended=self._pool_ended,
-                )
+            side = PoolSide(
+                self.shared,
+                self.booking,
+                self.machine,
+                number,
+                takes_extranonce=takes_extranonce,
+                ready=self.machine.resume,
+                ended=self._pool_ended,
             )
-            return sides[-1].wire
+            sides.append(side)
+            return side.wire
 
         try:
-            opened = await self._shared.dial.open(wire_to)
+            opened = await self.shared.dial.open(wire_to)
         except asyncio.CancelledError:
             for side in sides:
                 side.wire.end(Cut.DONE)
@@ -118,47 +99,32 @@ class PassSession:
         self._pool = None
         if not self.machine.open:
             return
-        now_s = self._shared.loop.time()
+        now_s = self.shared.loop.time()
         steady = side.served_s is not None and now_s - side.served_s >= _STEADY_REAL_S
         if side.takes_extranonce and (steady or cut is Cut.MOVED):
-            self._shared.counts["machines subscribed to another pool"] += 1
+            self.shared.counts["machines subscribed to another pool"] += 1
             self._open(takes_extranonce=True)
         else:
             self.machine.end(Cut.MOVED if cut is Cut.MOVED else Cut.POOL_LOST)
 
-    def _lost(self, cut: Cut | None) -> None:
-        """The machine's end has gone, or was ended."""
-        shared, booking = self._shared, self.booking
-        if booking is None:
-            return
-        shared.verifier.flush()
-        shared.sessions.pop(self, None)
-        shared.door.left(booking.address)
-        booking.close()
-        if cut is not None:
-            shared.ended[cut.value] += 1
+    def left(self, cut: Cut | None) -> None:
+        """Its pool is let go of too; where that owes the answer to a block, a little later."""
         if self._opening is not None:
             self._opening.cancel()
         pool = self._pool
         if pool is None:
             return
         if pool.owes_a_block and cut is not Cut.STOPPED:
-            shared.loop.call_later(_FAREWELL_REAL_S, partial(pool.wire.end, Cut.DONE))
+            self.shared.loop.call_later(_FAREWELL_REAL_S, partial(pool.wire.end, Cut.DONE))
         else:
             # a share that has just come in still goes out
             pool.wire.end(Cut.DONE, flush=True)
 
     def sweep(self, now_s: float) -> None:
         """End what has been waiting for too long (real seconds)."""
-        limits = self._shared.settings.limits
         if self._pool is not None:
             self._pool.sweep(now_s)
-        if not self.machine.open or self._opening is not None:
-            return
-        if now_s - self.machine.heard_s > limits.idle_s or self.machine.half_s(now_s) > limits.unauthorized_s:
-            self.machine.end(Cut.IDLE)
-        elif now_s - self._began_s > limits.unauthorized_s and self.booking is not None and not self.booking.workers:
-            self.machine.end(Cut.UNAUTHORIZED)
+        super().sweep(now_s)
 
     def wished(self) -> None:
         """What is wished of this machine has changed."""
@@ -170,13 +136,9 @@ class PassSession:
         if self._pool is not None and self._opening is None:
             self._pool.wire.end(Cut.MOVED)
 
-    def end(self, cause: Cut) -> None:
-        """End the machine's connection at once."""
-        self.machine.end(cause)
-
     # -------------------------------------------------------------------------------------------- what the machine says
 
-    def _said(self, raw: bytes, lines: list[bytes]) -> None:
+    def heard(self, raw: bytes, lines: list[bytes]) -> None:
         """Read, send on, and only then look at the shares."""
         began_s = perf_counter()
         pool = self._pool
@@ -188,7 +150,7 @@ class PassSession:
             if type(request) is Submit:
                 held = self._holds(request, pool)
                 shares.append((request, line, held))
-                passes = not held and not self._refuses(request.worker)
+                passes = not held and not self.refuses(request.worker)
             else:
                 passes = self._request(request, line, pool)
             if passes:
@@ -197,7 +159,7 @@ class PassSession:
                 return
         if passed:
             pool.wire.write(raw if len(passed) == len(lines) else b"\n".join(passed) + b"\n")
-            self._shared.forwarding.note(perf_counter() - began_s, len(passed))
+            self.shared.forwarding.note(perf_counter() - began_s, len(passed))
         for submit, line, held in shares:
             self._take(submit, line, pool, held=held)
 
@@ -206,14 +168,10 @@ class PassSession:
         job = pool.book.job(submit.job_id)
         return job is not None and job.least_target > job.pool_target
 
-    def _refuses(self, user: str) -> bool:
-        return self._shared.settings.foreign == "refuse" and not self._shared.identity.ours(user)
-
     def _take(self, submit: Submit, line: bytes, pool: PoolSide, *, held: bool) -> None:
         """Have a share verified."""
         booking = self.booking
-        assert booking is not None
-        if self._refuses(submit.worker):
+        if self.refuses(submit.worker):
             booking.flawed(Flaw.FOREIGN)
             self.machine.write(write_response(answer_to(submit.id, Flaw.FOREIGN)))
             return
@@ -227,15 +185,14 @@ class PassSession:
         share.held = held
         if not held:
             pool.wait_for(submit.id, share)
-        self._shared.verifier.put(share)
+        self.shared.verifier.put(share)
 
     def _request(self, request: Request | Malformed, line: bytes, pool: PoolSide) -> bool:
         """Note what else it says; does it go on to the pool?"""
         booking = self.booking
-        assert booking is not None
         if isinstance(request, Malformed):
             return self._malformed(request, pool)
-        if isinstance(request, Authorize) and not booking.asked(request.user) and self._refuses(request.user):
+        if isinstance(request, Authorize) and not booking.asked(request.user) and self.refuses(request.user):
             self.machine.write(write_response(answer_to(request.id, Flaw.FOREIGN)))
             return False
         if isinstance(request, WORDS):
@@ -245,23 +202,18 @@ class PassSession:
 
     def _malformed(self, request: Malformed, pool: PoolSide) -> bool:
         """Not a message that we can read: a bad share goes on, for the pool to refuse; garbage does not."""
-        assert self.booking is not None
         if request.method == "mining.submit":
             self.booking.flawed(Flaw.MALFORMED)
             pool.wait_for(request.id, Flaw.MALFORMED)
             return True
-        self._shared.counts["garbage from machines"] += 1
-        self._garbage += 1
-        if self._garbage > self._shared.settings.limits.garbage:
-            self.machine.end(Cut.GARBAGE)
+        self.note_garbage()
         return request.method is not None
 
     # ----------------------------------------------------------------------------------------------------- the verdict
 
     def block(self, share: Share) -> None:
         """Send it on, if it has not gone, and keep it; its answer waits for the disk."""
-        booking, shared, pool = self.booking, self._shared, self._pool
-        assert booking is not None
+        booking, shared, pool = self.booking, self.shared, self._pool
         if pool is None:
             shared.blocks.new(block_of(share, machine=booking.machine, pool="", subscription=None), lambda: None)
             return
@@ -273,7 +225,6 @@ class PassSession:
 
     def verdict(self, share: Share) -> None:
         """Book it; where the pool wants fewer than were asked for, answer for it."""
-        assert self.booking is not None
         assert share.judged is not None
         flaw = self.booking.verdict(share)
         if not share.held:

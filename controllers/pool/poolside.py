@@ -144,14 +144,15 @@ class PoolSide:
 
     def wished(self) -> None:
         """Tell the machine the difficulty that is in force: what is wished of it, or the pool's where that is lower."""
-        pool, wish = self.book.pool_difficulty, self._shared.wishes.get(self._booking.row)
-        local = wish if wish is not None and wish < pool else None
-        self.book.ask(local)
-        difficulty = pool if local is None else local
+        self._tell(None)
+
+    def _tell(self, message: SetDifficulty | None) -> None:
+        """The same, with what the pool has just said."""
+        wish = self._shared.wishes.get(self._booking.row)
+        difficulty = self._booking.difficulty(self.book, message, wish)
         if difficulty != self._told:
             self._told = difficulty
             self._machine.write(write_pool(SetDifficulty(difficulty)))
-        self._booking.asks(self.book)
 
     def sweep(self, now_s: float) -> None:
         """End it where the pool says nothing, or does not answer."""
@@ -219,10 +220,10 @@ class PoolSide:
                     self._booking.job(self.book.newest)
                 self._booking.asks(self.book)
             case SetDifficulty():
-                self.book.take(message, self._shared.now())
                 if self._booking.row in self._shared.wishes:
-                    self.wished()
+                    self._tell(message)
                     return False
+                self.book.take(message, self._shared.now())
                 self._told = message.difficulty
                 self._booking.asks(self.book)
             case SetExtranonce() | SetVersionMask():

@@ -161,8 +161,8 @@ class TapSettings(Settings):
     limits: Limits = Limits()
     """What a connection may cost."""
     prefix_bytes: Annotated[int, Field(ge=1, le=4)] | None = None
-    """Aggregating: how much of the pool's second extranonce tells machines apart. None: as much as `limits.connections`
-    needs."""
+    """Aggregating: how much of the pool's second extranonce tells machines apart. None: as much as twice the
+    machines of the site file need."""
     away_most_s: Seconds = 600
     """A machine that is away is still expected to bring shares for this long; in the site's seconds."""
     stale_grace_s: Annotated[float, Field(ge=0, le=60)] = 2

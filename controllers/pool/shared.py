@@ -31,8 +31,10 @@ _CAUSES_MOST: Final = 200
 class Session(Protocol):
     """One machine's connection, as the tap sees it."""
 
-    booking: Booking | None
-    """None before it was let in."""
+    @property
+    def booking(self) -> Booking:
+        """Its place in the books."""
+        ...
 
     @property
     def number(self) -> int | None:

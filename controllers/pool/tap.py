@@ -20,6 +20,7 @@ from controllers.pool.dial import Dial
 from controllers.pool.door import Door
 from controllers.pool.identity import Identity
 from controllers.pool.ledger import Ledger
+from controllers.pool.member import Member
 from controllers.pool.passing import PassSession
 from controllers.pool.payout import Payouts
 from controllers.pool.pools import Pools
@@ -27,6 +28,7 @@ from controllers.pool.rescue import Rescue
 from controllers.pool.settings import TapSettings
 from controllers.pool.share_log import ShareLogs
 from controllers.pool.shared import Shared
+from controllers.pool.trunk import Trunk
 from controllers.pool.verifier import Share, Verifier
 from controllers.pool.visit import Visit
 from controllers.pool.wire import Cut
@@ -89,6 +91,7 @@ class Tap:
         )
         ledger.serve(able=False)
         self._audits = Audits(roster, settings.audit, self._shared.wishes, elapsed, self._wished)
+        self._trunk = Trunk(self._shared, len(roster)) if settings.how == "aggregate" else None
         self._rescue = Rescue(self._shared.blocks, self._pools, self._visit, now=clock.now, say=say)
         self._shared.rescue = self._bring_again
         self._engine = engine
@@ -116,6 +119,8 @@ class Tap:
         finally:
             for session in list(self._shared.sessions):
                 session.end(Cut.STOPPED)
+            if self._trunk is not None:
+                self._trunk.close()
             await self._rescue.close()
             await self._shared.blocks.close()
             self._shared.logs.close()
@@ -141,7 +146,13 @@ class Tap:
             server.close()
 
     def _session(self) -> asyncio.Protocol:
-        return PassSession(self._shared).machine
+        if self._trunk is None:
+            return PassSession(self._shared).machine
+        return Member(self._shared, self._trunk, self._nominal_ths).machine
+
+    def _nominal_ths(self, row: int) -> float:
+        machine = self._roster.machines[row]
+        return machine.modes[machine.mode_named(machine.usual)].hashrate_ths
 
     def _visit(self, number: int) -> Visit:
         settings = self._settings
@@ -177,6 +188,8 @@ class Tap:
             shared.logs.sweep(shared.elapsed())
             self._audits.sweep()
             shared.blocks.try_again()
+            if self._trunk is not None:
+                self._trunk.sweep(now_s)
             sessions = list(shared.sessions)
             for at in range(0, len(sessions), _SLICE):
                 for session in sessions[at : at + _SLICE]:
@@ -202,7 +215,7 @@ class Tap:
 
     def _wished(self, row: int) -> None:
         for session in list(self._shared.sessions):
-            if session.booking is not None and session.booking.row == row:
+            if session.booking.row == row:
                 session.wished()
 
     def _bring_again(self, share: Share, password: str | None) -> None:

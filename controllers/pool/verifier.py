@@ -34,6 +34,8 @@ class Share:
     at_s: float
     foreign: bool = False
     held: bool = False
+    began_s: float = 0.0
+    """When it came in (the process's own timer), where it is verified before it is answered."""
     judged: Judged | None = None
     digest: bytes = b""
 

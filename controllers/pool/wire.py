@@ -36,6 +36,7 @@ class Cut(Enum):
     SILENT = "says nothing"
     UNANSWERED = "does not answer"
     LED_AWAY = "wanted to lead elsewhere"
+    NARROW = "gives too small a second extranonce"
     DONE = "machine has gone"
     NO_ROOM = "no extranonce left"
     STOPPED = "tap stopped"
