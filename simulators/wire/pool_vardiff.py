@@ -1,8 +1,8 @@
 """Vardiff: which difficulty gives a connection the shares a minute that its pool wants; pure, times are passed in.
 
 The work of a window over its length is the connection's rate; the difficulty that fits is rounded to a power of two, and
-is taken when the present one is well off it, so that noise moves nothing. A window is judged when it is over, or at once when it is four times
-too full; one in which next to nothing came halves the difficulty.
+is taken when the present one is well off it, so that noise moves nothing. A window is judged when it is over, or at once
+when it is four times too full; one in which next to nothing came halves the difficulty.
 """
 
 from __future__ import annotations
