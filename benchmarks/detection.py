@@ -147,6 +147,25 @@ def between() -> Figures:
     return result
 
 
+def fees() -> Figures:
+    """How long a check takes that is set to find just so small a fee."""
+    print(
+        f"\na hidden fee, found by a check whose shortfall it is and that tolerates nothing, at one alarm a month of {FLEET:,}"
+    )
+    print("  fee    on request at 30 a minute    in an audit at 600    by the running test at 30 a minute")
+    result = {}
+    for fee in (0.01, 0.02, 0.03, 0.05):
+        check = ShareCheck(shortfall=fee, tolerance=0.0)
+        row = {
+            "on_request_h": one_shot_delay(check, shares.PER_S, 1 - fee).seconds / HOUR_S,
+            "audit_min": one_shot_delay(check, 20 * shares.PER_S, 1 - fee).seconds / 60,
+            "running_d": fleet_delay(check, shares.PER_S, 1 - fee, FLEET).seconds / HOUR_S / 24,
+        }
+        result[f"{fee:g}"] = row
+        print(f"{fee:5.0%} {row['on_request_h']:24.1f} h {row['audit_min']:21.0f} min {row['running_d']:30.2f} days")
+    return result
+
+
 def intervals(dice: np.random.Generator) -> Figures:
     """Intervals that are watched."""
     got = shares.coverage(0.95, 2_000, 8_640, dice)
@@ -207,7 +226,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     dice = np.random.default_rng(SEED)
     figures = {"one_shot": one_shot(dice), "averages": averages()}
-    figures |= {"delays": delays(dice), "between": between(), "intervals": intervals(dice), "speed": speed()}
+    figures |= {
+        "delays": delays(dice),
+        "between": between(),
+        "fees": fees(),
+        "intervals": intervals(dice),
+        "speed": speed(),
+    }
     figures["honest_fleet"] = honest_fleet(options.years, dice)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

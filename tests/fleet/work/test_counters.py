@@ -227,10 +227,10 @@ def test_a_counter_that_jumps_impossibly(what: str, counter: float) -> None:
     evidence = heard(evidence, 180.0, counter + 5 * 2.0**20)
     assert booked(evidence)[0] > 4, "and what it counts from then on counts again"
     # a machine whose every count is made up is never called honest
-    for at_s in range(300, 300_000, 60):
+    for at_s in range(300, 60_000, 60):
         evidence = heard(evidence, float(at_s), float(at_s) * 1e12)
     assert evidence.verdict[0] == Verdict.UNTESTED
-    assert evidence.jumps[0] > 4_000
+    assert evidence.jumps[0] > 900
 
 
 @pytest.mark.parametrize("expected", [0.0, 0.5, 3.0, 20.0, 150.0, 5_000.0])

@@ -78,19 +78,19 @@ def stated(check: ShareCheck, looks: int) -> float:
     return check.false_alarms_per_month * looks * LOOK_S / MONTH_S
 
 
-@pytest.mark.parametrize(("shortfall", "tolerance", "rate"), [(0.10, 0.0, 1.0), (0.05, 0.005, 0.995), (0.20, 0.0, 1.0)])
+@pytest.mark.parametrize(("shortfall", "tolerance", "rate"), [(0.10, 0.0, 1.0), (0.05, 0.005, 0.995)])
 def test_false_alarms_of_a_fleet(shortfall: float, tolerance: float, rate: float) -> None:
     """All honest machines together would alarm more often than the site file says.
 
-    Some two hundred alarms are stated in the 600 machine-days here: fewer by a third, or more by a fifth, would show.
+    114 alarms are stated in the 350 machine-days here: more by three tenths would be significant.
     """
-    machines, looks = 1_000, 5_000
+    machines, looks = 1_000, 3_000
     check = often(1e4, shortfall=shortfall, tolerance=tolerance)
     run = site(check, machines, tests=machines)
     for _ in range(looks):
         run.look(rate)
     most = stated(check, looks)
-    assert most > 180
+    assert most > 110
     assert run.alarms <= most + 3 * np.sqrt(most)
     assert run.alarms >= 0.4 * most, "a limit that is much too high finds every cheat too late"
 
@@ -118,7 +118,7 @@ def run_length(check: ShareCheck, rate: float, tests: int, cells: int = 1_200) -
     return float(np.linalg.solve(np.eye(cells) - matrix, np.ones(cells))[0])
 
 
-@pytest.mark.parametrize(("shortfall", "tests"), [(0.2, 1), (0.2, 1_000), (0.1, 100)])
+@pytest.mark.parametrize(("shortfall", "tests"), [(0.2, 1), (0.1, 100)])
 def test_the_bound_against_the_markov_chain(shortfall: float, tests: int) -> None:
     """At limits that no simulation reaches, alarms would come more often than the proven bound."""
     check = ShareCheck(shortfall=shortfall, tolerance=0.0)
@@ -195,7 +195,7 @@ def test_delay_and_since_when(shortfall: float, actual: float) -> None:
     "Since when" is the last time the score was zero: early rather than late, by less than a fifth of the delay.
     """
     check = ShareCheck(shortfall=shortfall)
-    run, began_s = site(check, 400, tests=10_000), 20_000.0
+    run, began_s = site(check, 400, tests=10_000), 6_000.0
     while run.at_s < began_s:
         run.look(1.0)
     found_s = np.full(400, np.nan)
@@ -214,7 +214,7 @@ def test_a_machine_that_recovers() -> None:
     """A machine that was repaired would stay short for ever, be called well at once, or well while it is not."""
     check = ShareCheck(shortfall=0.10, tolerance=0.0)
     run = site(check, 300, tests=300)
-    for _ in range(2_000):
+    for _ in range(700):
         run.look(0.8)
     assert (run.evidence.verdict == Verdict.SHORT).all()
     assert run.cleared == 0
@@ -228,7 +228,7 @@ def test_a_machine_that_recovers() -> None:
     assert np.median(np.abs(run.evidence.since_s - repaired_s)) < 0.2 * said.seconds
     # and the next cheat is found like the first
     found = np.zeros(300, np.bool_)
-    for _ in range(2_000):
+    for _ in range(700):
         found |= run.look(0.8)
     assert found.all()
 
@@ -238,7 +238,7 @@ def test_wrongly_called_well() -> None:
     check = ShareCheck(shortfall=0.10, missed=0.5, tolerance=0.0)
     run = site(check, 1_000)
     run.evidence = short_already(1_000)
-    looks = 8_000
+    looks = 4_000
     for _ in range(looks):
         run.look(0.9)
     months = looks * LOOK_S / MONTH_S
@@ -256,12 +256,12 @@ def short_already(n: int) -> Evidence:
 def test_what_lies_between() -> None:
     """How often machines between honest and short alarm would not be what the page on statistics says."""
     check = often(1e3, shortfall=0.10)
-    for rate in (1.0, 0.98):
-        run = site(check, 1_000, tests=1_000)
-        for _ in range(6_000):
-            run.look(rate)
-        said = alarms_per_month(check, PER_S, rate, 1_000) * run.at_s / MONTH_S
-        assert run.alarms == pytest.approx(said, rel=0.5, abs=4)
+    run = site(check, 1_000, tests=1_000)
+    for _ in range(3_000):
+        run.look(0.98)
+    said = alarms_per_month(check, PER_S, 0.98, 1_000) * run.at_s / MONTH_S
+    assert said > 50
+    assert run.alarms == pytest.approx(said, rel=0.4)
 
 
 def test_intervals_cover_at_all_times_and_forget() -> None:
@@ -292,14 +292,14 @@ def test_the_interval_after_an_alarm() -> None:
     out, said = 0, 0
     for actual in (0.10, 0.2, 0.5):
         run = site(check, 500, tests=10_000)
-        for _ in range(1_000):
+        for _ in range(400):
             run.look(1.0)
         pending = np.ones(500, np.bool_)
         while pending.any():
             now = run.look(1.0 - actual) & pending & (run.evidence.verdict == Verdict.SHORT)
             found = delivered(run.evidence, 0.95)
             # what it should cover is the mean since its beginning, some honest time included when that is early
-            honest_s = np.maximum(10_000.0 - found.since_s, 0.0)
+            honest_s = np.maximum(4_000.0 - found.since_s, 0.0)
             truth = 1.0 - actual * (1 - honest_s / (run.at_s - found.since_s))
             out += int((now & ((found.low > truth) | (found.high < truth))).sum())
             said += int(now.sum())
@@ -422,14 +422,14 @@ def test_counts_that_are_told_late() -> None:
         evidence, dice, told, alarms[late_s] = Evidence.nothing(1_000), np.random.default_rng(3), np.zeros(1_000), 0
         held = np.zeros(1_000)
         phase = dice.integers(0, 12, 1_000)
-        for look in range(3_000):
+        for look in range(2_000):
             held = held + dice.poisson(PER_LOOK, 1_000)
             tells = (look + phase) % 12 == 0
             told, held = np.where(tells, held, 0.0), np.where(tells, 0.0, held)
             before = evidence.verdict
             evidence = judged(evidence, check, span_of(told, PER_LOOK, look * 10.0, look * 10.0 + 10), 1_000, late_s)
             alarms[late_s] += int(((evidence.verdict == Verdict.SHORT) & (before != Verdict.SHORT)).sum())
-    most = stated(check, 3_000)
+    most = stated(check, 2_000)
     assert alarms[120.0] <= most + 3 * np.sqrt(most)
     assert alarms[0.0] > 1.5 * most, "and it is the room in the limits that does it"
 
