@@ -39,10 +39,11 @@ class Instructions(ABC):
 
     def schedule(self, w: Sequence[Word], /) -> Sequence[Word]:
         """The next four words of the message schedule, from the last sixteen."""
-        when = [max(map(stage, (w[t], w[t + 1], w[t + 9]))) for t in range(4)]
-        if max(when[0], stage(w[14])) < max(when):
+        if latest(w[0], w[1], w[9], w[14]) < latest(
+            *w[:5], *w[9:13], *w[14:]
+        ):  # the first of the four is known earlier
             return FORMULAS.schedule(w)
-        if max(map(stage, w[:5])) == 0:  # constants: what the instruction would make of them is known now
+        if latest(*w[:5]) == 0:  # what an instruction makes of constants is a constant, which LLVM does not know
             known = FORMULAS.sums(w[:4], [small_sigma_0(word) for word in w[1:5]])
             return self._each(lambda *v: self.code.unpack(self.sigma_1(*self._quads(v))), (*known, *w[8:]))
         return self._each(self._schedule, w)
@@ -50,7 +51,7 @@ class Instructions(ABC):
     def rounds(self, state: Sequence[Word], k: Sequence[int], w: Sequence[Word], /) -> Sequence[Word]:
         """The working variables after four rounds."""
         self.pace.step += 1
-        if max(map(stage, (*state, *w[:3]))) < stage(w[3]):
+        if latest(*state, *w[:3]) < stage(w[3]):  # three rounds are known earlier, and the fourth is two additions
             return FORMULAS.rounds(state, k, w)
         return self._each(
             lambda *v: self.four_rounds(v[:8], self._sum(constants(k), self.code.pack(v[8:]))), (*state, *w)
@@ -123,3 +124,8 @@ class ArmExtensions(Instructions):
         high = self.code.call(kw.type, "llvm.aarch64.crypto.sha256h", abcd, efgh, kw)
         low = self.code.call(kw.type, "llvm.aarch64.crypto.sha256h2", efgh, abcd, kw)
         return [*self.code.unpack(high), *self.code.unpack(low)]
+
+
+def latest(*words: Word) -> int:
+    """How late the last of some words becomes known."""
+    return max(map(stage, words))
