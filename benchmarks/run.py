@@ -40,7 +40,9 @@ def modules() -> list[str]:
 def run_one(name: str, results: Path) -> dict[str, Any]:
     """One benchmark in its own process: its exit code, seconds, and the figures it wrote."""
     results.unlink(missing_ok=True)
-    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import {name}; sys.exit({name}.main(sys.argv[1:]))"
+    # the checkout comes last: what is installed is measured, and modules beside this one are found as `benchmarks._name`
+    paths = f"sys.path.insert(0, {str(HERE)!r}); sys.path.append({str(HERE.parent)!r})"
+    code = f"import sys; {paths}; import {name}; sys.exit({name}.main(sys.argv[1:]))"
     began = time.monotonic()
     try:
         command = [sys.executable, "-c", code, "--json", str(results)]
