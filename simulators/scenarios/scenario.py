@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from fleet.catalogue import nameplate
 from fleet.machine import Machine, Roster
+from fleet.work.sha256d import Engine
 from simulators.clock import Clock
 from simulators.faults import FaultPlan
 from simulators.mining.cheats import Cheat
@@ -110,11 +111,18 @@ class Scenario:
         return 1.0 if self.mining is None else self.mining.scale(self.roster, speed)
 
     def world(
-        self, clock: Clock, *, roster: Roster | None = None, one_listener: bool = False, tap: str | None = None
+        self,
+        clock: Clock,
+        *,
+        roster: Roster | None = None,
+        one_listener: bool = False,
+        tap: str | None = None,
+        engine: Engine | None = None,
     ) -> World:
         """The world of this scenario on a clock; `roster` replaces its own (ports mapped elsewhere, say).
 
-        `tap`: the address ("127.0.0.1:3333") at which machines that mine for real call first.
+        `tap`: the address ("127.0.0.1:3333") at which machines that mine for real call first. `engine`: what hashes for
+        them; the fastest that is here, unless given.
         """
         scale = self.scale(clock.speed)
         return World(
@@ -127,6 +135,7 @@ class Scenario:
             one_listener=one_listener,
             work=None if self.mining is None else self.mining.work(scale, tap),
             pools=() if self.mining is None else self.mining.places(scale, clock.speed),
+            engine=engine,
         )
 
 
