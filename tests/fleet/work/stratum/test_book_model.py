@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -169,6 +170,26 @@ previouses = st.sampled_from(["0a" * 32, "0b" * 32, "4d16b6f85af6e2198f44ae2a6de
 job_ids = st.sampled_from([f"{number:x}" for number in range(9)])
 
 
+class Sent(NamedTuple):
+    """A share before it is a line; `job` is a place among the jobs, the newest first."""
+
+    job: int
+    extranonce2: str
+    later_s: int
+    nonce: int
+    bits: str | None
+
+
+shares = st.builds(
+    Sent,
+    job=st.integers(0, 15),
+    extranonce2=st.sampled_from(["00000001", "00000001", "00000001", "0001", "01", "0000000100", ""]),
+    later_s=st.sampled_from([2, 2, 2, 2, 2, 3, 0, -1, 7_000, 7_001, 7_003]),
+    nonce=st.integers(0, 4),
+    bits=st.sampled_from([None, None, "00000000", "00002000", "00008000", "20002000", "1fffe000", "40000000"]),
+)
+
+
 class Session(RuleBasedStateMachine):
     """One session: the pool says things, time goes by, shares come."""
 
@@ -258,21 +279,22 @@ class Session(RuleBasedStateMachine):
         """Time goes by."""
         self.at_s += passed_s
 
-    @rule(
-        job_id=job_ids,
-        extranonce2=st.sampled_from(["0000", "00000001", "00000001", "00000002", "01", "0000000100", ""]),
-        later_s=st.sampled_from([0, 0, 0, 1, 2, -1, 7_000, 7_001]),
-        nonce=st.integers(0, 6),
-        bits=st.sampled_from([None, None, "00000000", "00002000", "00008000", "20002000", "1fffe000", "40000000"]),
-    )
-    def share(self, job_id: str, extranonce2: str, later_s: int, nonce: int, bits: str | None) -> None:
-        """A machine sends a share."""
-        time, nonces = f"{TIME_S + later_s:08x}", f"{nonce:08x}"
-        params = ["w", job_id, extranonce2, time, nonces, *([] if bits is None else [bits])]
+    @rule(sent=st.lists(shares, min_size=1, max_size=10))
+    def share(self, sent: list[Sent]) -> None:
+        """A machine sends some shares; mostly for one of the newest jobs, now and then one again."""
+        model = self.model
+        for one in sent:
+            known = [job.id for job in reversed(model.jobs)] * 3 + model.gone + ["f"]
+            self.one(known[one.job % len(known)], one)
+
+    def one(self, job_id: str, sent: Sent) -> None:
+        """One share."""
+        time, nonce = f"{TIME_S + sent.later_s:08x}", f"{sent.nonce:08x}"
+        params = ["w", job_id, sent.extranonce2, time, nonce, *([] if sent.bits is None else [sent.bits])]
         submit = read_request(json.dumps({"id": 1, "method": "mining.submit", "params": params}).encode())
         assert isinstance(submit, Submit)
         candidate = self.book.prepare(submit, self.at_s)
-        flaw, credit = self.model.verdict(job_id, extranonce2, time, nonces, bits, self.at_s)
+        flaw, credit = self.model.verdict(job_id, sent.extranonce2, time, nonce, sent.bits, self.at_s)
         if isinstance(candidate, Candidate):
             judged = judge(candidate, sha256d(candidate.header))
             assert (judged.flaw, judged.credit) == (flaw, credit)
