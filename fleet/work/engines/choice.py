@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fleet.work.engines.arrays import NumpyEngine
+from fleet.work.engines.native.engine import natives
 from fleet.work.engines.reference import HashlibEngine
 from fleet.work.header import Engine
 from fleet.work.target import DIFFICULTY_1_TARGET
@@ -73,16 +74,14 @@ class Found:
 
 
 def found() -> Found:
-    """Every engine there is for this host."""
+    """Every engine there is for this host; llvmlite takes a tenth of a second to import."""
     engines: list[Engine] = [HashlibEngine(), NumpyEngine()]
     missing: list[Missing] = []
     try:
-        # an extra, and a tenth of a second
-        from fleet.work.engines.native.engine import natives
+        made = natives()
     except (ImportError, OSError) as error:  # the latter where its shared library does not load
         missing.append(Missing("native", f"{error}; `pip install hashwatt[native]` brings llvmlite"))
     else:
-        made = natives()
         engines += reversed(made)
         if not made:
             missing.append(Missing("native", "no kernel is written for this processor"))

@@ -2,7 +2,7 @@
 
 Only LLVM's code generator runs, no optimiser: hoisting, sharing and folding are done where the code is written (`code`), and
 what is left would cost more time at start than it saves. LLVM would also reorder the instructions; it keeps their order
-here, because the streams are interleaved on purpose.
+here, because the streams are interleaved on purpose. llvmlite is an extra, and is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import functools
 from dataclasses import dataclass
 from typing import Any, Final
 
-import llvmlite.binding as llvm
-
 _OPTIMISATION: Final = 1
 """Of the code generator, 0 to 3; a higher one takes longer and hashes no faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """What the code is made for: LLVM's names of the platform, the processor and its features."""
+    """What the code is made for: LLVM's names of the platform, the processor, and the features that it has.
+
+    `lacks`: those that others of its name have, and this one (a virtual machine's) has not.
+    """
 
     triple: str
     cpu: str
     features: frozenset[str]
+    lacks: frozenset[str] = frozenset()
 
     @property
     def architecture(self) -> str:
@@ -45,14 +47,21 @@ class Kernel:
 
 @functools.cache
 def this_processor() -> Processor:
-    """The one that we run on."""
+    """The one that we run on.
+
+    Raises:
+        ImportError: there is no llvmlite.
+        OSError: its library does not load.
+    """
+    llvm = _llvm()
     features = llvm.get_host_cpu_features()
-    names = frozenset(name for name, there in features.items() if there)
-    return Processor(llvm.get_process_triple(), llvm.get_host_cpu_name(), names)
+    there = frozenset(name for name, has in features.items() if has)
+    return Processor(llvm.get_process_triple(), llvm.get_host_cpu_name(), there, frozenset(features) - there)
 
 
 def assembly(text: str, processor: Processor) -> str:
     """The assembly of a module, for any processor."""
+    llvm = _llvm()
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     machine, module = _machine(processor), _module(text)
@@ -65,32 +74,41 @@ def kernel(text: str, name: str, argument_types: list[Any]) -> Kernel:
     Raises:
         RuntimeError: LLVM does not accept the code.
     """
-    _initialised()
+    llvm = _initialised()
     engine = llvm.create_mcjit_compiler(_module(text), _machine(this_processor()))
     engine.finalize_object()
     function = ctypes.CFUNCTYPE(None, *argument_types)(engine.get_function_address(name))
     return Kernel(function, engine)
 
 
+def _llvm() -> Any:
+    """The library."""
+    import llvmlite.binding
+
+    return llvmlite.binding
+
+
 @functools.cache
-def _initialised() -> None:
-    """LLVM's code generator for this processor, once in a process."""
+def _initialised() -> Any:
+    """The library with its code generator for this processor, once in a process."""
+    llvm = _llvm()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.set_option("", "-enable-misched=false")
+    return llvm
 
 
 def _module(text: str) -> Any:
     """The code, parsed and verified."""
-    module = llvm.parse_assembly(text)
+    module = _llvm().parse_assembly(text)
     module.verify()
     return module
 
 
 def _machine(processor: Processor) -> Any:
     """The code generator for a processor."""
-    target = llvm.Target.from_triple(processor.triple)
-    features = ",".join(f"+{name}" for name in sorted(processor.features))
+    target = _llvm().Target.from_triple(processor.triple)
+    features = [f"+{name}" for name in processor.features] + [f"-{name}" for name in processor.lacks]
     return target.create_target_machine(
-        cpu=processor.cpu, features=features, opt=_OPTIMISATION, reloc="pic", codemodel="jitdefault", jit=True
+        cpu=processor.cpu, features=",".join(features), opt=_OPTIMISATION, reloc="pic", codemodel="jitdefault", jit=True
     )

@@ -110,7 +110,7 @@ print(chosen(perf_counter).engine.name)
 LIGHT = """
 import sys
 import fleet.work.sha256d
-print({"numpy", "llvmlite", "ctypes"} & set(sys.modules))
+print({"numpy", "llvmlite"} & set(sys.modules))
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -135,3 +136,15 @@ def test_instructions_of_other_processors(name: str, processor: Processor, instr
     inner = {instruction: words.count(instruction) / 4 for instruction in instructions}
     assert inner == instructions
     assert "sha256" in assembly(compression(recipe.compresses), processor)
+
+
+def test_what_a_virtual_machine_hides() -> None:
+    """A processor whose name promises AVX-512 would be given it where its host has turned it off, and die of it."""
+    sha = next(recipe for recipe in RECIPES if recipe.name == "x86-sha")
+    zen4 = Processor("x86_64-unknown-linux-gnu", "znver4", frozenset({"sha", "ssse3"}))
+    hidden = replace(zen4, lacks=frozenset({"avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd"}))
+    text = scan(sha.scans[-1])
+    assert "xmm16" in assembly(text, zen4)
+    assert "xmm16" not in assembly(text, hidden)
+    here = this_processor()
+    assert not here.lacks & here.features
