@@ -1,4 +1,4 @@
-"""What a share costs on its way through Stratum, without its sockets: from bytes to a verdict and the answer's bytes.
+"""What a share costs on its way through Stratum, without its sockets: from bytes to a verdict, and the pool's answer read.
 
 A job of a full block (12 merkle branches, a coinbase of a pool that pays in it), shares as WhatsMiners and Bitaxes write
 them with rolled versions, hashed in batches by the engine that wins the trial. `seen extranonce2`: the machine stays with
@@ -31,6 +31,7 @@ from fleet.work.stratum import (
     SetDifficulty,
     Submit,
     judge,
+    read_pool,
     read_request,
     write_response,
 )
@@ -101,9 +102,10 @@ def walked(sent: Sequence[bytes], engine: Engine) -> dict[str, float]:
     with timed(costs, "judge"):
         verdicts = [judge(candidate, digest) for candidate, digest in zip(candidates, digests, strict=True)]
     assert all(verdict.flaw is None for verdict in verdicts)
+    answers = [write_response(Response(submit.id, result=True)).rstrip() for submit in submits]
     with timed(costs, "answer"):
-        for submit in submits:
-            write_response(Response(submit.id, result=True))
+        for answer in answers:
+            read_pool(answer)
     costs["all"] = at_once(sent, engine)
     return costs
 
@@ -117,7 +119,8 @@ def hashed(candidates: Sequence[Candidate], engine: Engine) -> list[bytes]:
 def at_once(sent: Sequence[bytes], engine: Engine) -> float:
     """Microseconds of CPU per share of the whole way, share by share, batches hashed as they fill."""
     cut, book = Lines(16_384), opened()
-    waiting: list[tuple[Submit, Candidate]] = []
+    waiting: list[Candidate] = []
+    answer = write_response(Response(7, result=True)).rstrip()
     good = 0
     began_s = time.process_time()
     for piece in sent:
@@ -127,21 +130,21 @@ def at_once(sent: Sequence[bytes], engine: Engine) -> float:
             if candidate is not None:
                 waiting.append(candidate)
         if len(waiting) >= BATCH:
-            for (submit, share), digest in zip(waiting, hashed([share for _, share in waiting], engine), strict=True):
+            for share, digest in zip(waiting, hashed(waiting, engine), strict=True):
                 good += judge(share, digest).flaw is None
-                write_response(Response(submit.id, result=True))
+                read_pool(answer)
             waiting.clear()
     passed_s = time.process_time() - began_s
     assert good == SHARES
     return passed_s / SHARES * 1e6
 
 
-def prepared_of(book: JobBook, request: Request | Malformed) -> tuple[Submit, Candidate] | None:
-    """A share and its header, where the request is one."""
+def prepared_of(book: JobBook, request: Request | Malformed) -> Candidate | None:
+    """A share to hash, where the request is one."""
     if not isinstance(request, Submit):
         return None
     candidate = book.prepare(request, 1.0)
-    return (request, candidate) if isinstance(candidate, Candidate) else None
+    return candidate if isinstance(candidate, Candidate) else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
