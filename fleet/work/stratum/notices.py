@@ -44,8 +44,8 @@ from fleet.work.stratum.messages import (
     SetVersionMask,
     ShowMessage,
 )
+from fleet.work.stratum.methods import Readers, plain, read_message
 from fleet.work.stratum.replies import MOST_EXTRANONCE_BYTES, write_response
-from fleet.work.stratum.requests import Readers, plain, read_message
 
 MOST_BRANCHES: Final = 32
 """A tree of 2**32 transactions; a block of 4 MB has 16 levels at most."""

@@ -1,8 +1,7 @@
 """Requests: what miners send, from a line to a message and back.
 
-One table maps a method's name to the function that reads its parameters; a second one holds the other names that
-firmware has for methods. `mining.submit` is tried before the tables, because nearly every line is one. Whatever cannot
-be read is `Malformed` with a reason, never an exception.
+One table maps a method's name to the function that reads its parameters. `mining.submit` is tried before it, because
+nearly every line is one. Whatever cannot be read is `Malformed` with a reason, never an exception.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import struct
 from binascii import Error as NotHex
 from binascii import a2b_hex
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 
@@ -20,7 +18,6 @@ from fleet.work.stratum.fields import (
     at,
     difficulty,
     identifier,
-    listed,
     octets,
     optional_port,
     optional_text,
@@ -46,13 +43,12 @@ from fleet.work.stratum.messages import (
     SuggestDifficulty,
     SuggestTarget,
 )
-from fleet.work.stratum.replies import read_response, write_response
+from fleet.work.stratum.methods import Readers, plain, read_message
+from fleet.work.stratum.replies import write_response
 
 MOST_EXTRANONCE2_BYTES: Final = 32
 _WORDS: Final = struct.Struct(">III")
 _NO_BITS: Final = "00000000"
-_MessageT = TypeVar("_MessageT")
-Readers = dict[str, Callable[[Id, list[Any]], _MessageT]]
 
 
 def read_request(line: bytes) -> Request | Malformed:
@@ -77,39 +73,6 @@ def write_request(request: Request) -> bytes:
         return write_response(request)
     method, params = _parts(request)
     return orjson.dumps({"id": request.id, "method": method, "params": params}) + b"\n"
-
-
-def read_message(message: dict[str, Any], readers: Readers[_MessageT]) -> _MessageT | Response | Other | Malformed:
-    """The message that an object is: by its method's reader, a response where it has none, or one that is passed on."""
-    method = message.get("method")
-    if method is None:
-        return read_response(message)
-    message_id = message.get("id")
-    if not isinstance(method, str):
-        return Malformed("a method that is no text", None, message_id)
-    try:
-        name, params = split_call(method, message.get("params"))
-        read = readers.get(name) or readers.get(_OTHER_NAMES.get(name.lower(), name.lower()))
-        return Other(message_id, method, message.get("params")) if read is None else read(message_id, listed(params))
-    except Unreadable as error:
-        return Malformed(str(error), method, message_id)
-
-
-def split_call(method: str, params: Any) -> tuple[str, Any]:
-    """A method's name and parameters; cgminer's forks write `mining.suggest_difficulty(1024)` (ckpool reads it so)."""
-    name, bracket, rest = method.partition("(")
-    if not bracket or params:
-        return name, params
-    argument = rest.rstrip(")")
-    return name, [argument] if argument else []
-
-
-_OTHER_NAMES: Final = {
-    "mining.set_version": "mining.set_version_mask",  # SRI's translator
-    "mining.auth": "mining.authorize",  # ckpool takes every name that begins so
-    "mining.pong": "pong",
-    "client.show_messages": "client.show_message",
-}
 
 
 def _submit(request_id: Id, params: Any) -> Submit:
@@ -224,8 +187,3 @@ def _parts(request: Request) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912
             return method, others
         case Response():
             raise TypeError("a response has no method")
-
-
-def plain(value: float) -> float:
-    """A number as old firmware reads it: a whole one without a point."""
-    return int(value) if abs(value) < 1 << 53 and value == int(value) else value
