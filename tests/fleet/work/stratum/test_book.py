@@ -176,6 +176,18 @@ def test_an_id_that_is_used_again_is_the_newer_job() -> None:
     assert len(book) == 1
 
 
+def test_a_few_merkle_roots_are_kept() -> None:
+    """A machine that rolls its version would cost 25 hashes a share, or one that rolls its extranonce fill the memory."""
+    job = opened().newest
+    assert job is not None
+    extranonces = [number.to_bytes(4, "big") for number in range(100)]
+    roots = [job.merkle_root(extranonce2) for extranonce2 in extranonces]
+    assert len(set(roots)) == 100
+    assert job.merkle_root(extranonces[-1]) is roots[-1]
+    assert len(job._roots or {}) <= 8
+    assert [job.merkle_root(extranonce2) for extranonce2 in extranonces] == roots
+
+
 # ------------------------------------------------------------------------------------------------------- duplicates
 
 

@@ -30,6 +30,16 @@ def test_cuts_do_not_matter(pieces: list[bytes]) -> None:
     assert lines.kept_bytes == len(whole.rpartition(b"\n")[2])
 
 
+@pytest.mark.parametrize("size_bytes", [1, 100, 1_460, 16_000])
+def test_a_line_in_three_pieces(size_bytes: int) -> None:
+    """A long line, a job of a full block say, would lose what came in the packets before its last."""
+    lines = Lines(50_000)
+    assert lines.feed(b"x" * size_bytes) == []
+    assert lines.feed(b"y" * size_bytes) == []
+    assert lines.feed(b"z\nrest") == [b"x" * size_bytes + b"y" * size_bytes + b"z"]
+    assert lines.kept_bytes == 4
+
+
 def test_ends_of_lines() -> None:
     """Carriage returns, a C string's end and empty lines would be read as messages."""
     assert Lines(9).feed(b"a\r\nb\0\n\n\r\nc\n\0\nd") == [b"a", b"b", b"c"]
