@@ -74,6 +74,14 @@ def test_the_limit_is_what_it_says(size_bytes: int, refused: bool) -> None:
             lines.feed(stream)
 
 
+def test_two_halves_are_one_line() -> None:
+    """A line could be twice the limit, if it came in two packets."""
+    lines = Lines(64)
+    assert lines.feed(b"x" * 40) == []
+    with pytest.raises(TooLong):
+        lines.feed(b"y" * 25 + b"\n")
+
+
 def test_half_a_line_in_small_pieces_takes_no_more_than_the_limit() -> None:
     """A peer that sends a byte at a time would make each of them cost an object."""
     lines = Lines(100_000)
