@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -24,7 +24,7 @@ from controllers.terminal import plain
 from controllers.verify.check import Asked, Check
 from controllers.verify.reporting import report_of
 from fleet.reading import Reading
-from fleet.settings import Seconds, Settings
+from fleet.settings import Settings
 from policies.orders import knows
 from policies.proof import SOURCES, VERDICTS
 from policies.record import Record
@@ -57,7 +57,7 @@ class Request(Settings):
     """What is asked for, as it comes in."""
 
     scope: str = Field(default="site", min_length=1, max_length=400)
-    for_s: Seconds = Field(ge=1, le=31 * 86_400)
+    for_s: Annotated[float, Field(ge=1, le=31 * 86_400)]
     by: str = Field(min_length=1, max_length=200)
     why: str = Field(default="", max_length=1_000)
     full: bool = False

@@ -88,6 +88,7 @@ class PretendSite:
         tables: Mapping[str, Any],
         faults: Mapping[int, Fault],
         sources: int,
+        claims: Mapping[str, float],
     ) -> None:
         self.folder, self.path = folder, folder / "site.toml"
         count: dict[str, int] = {}
@@ -113,7 +114,7 @@ class PretendSite:
         self.clock = Clock(SPEED, START_S)
         self._anchor_real_s = time.time()
         plan = FaultPlan(schedule=tuple(Scheduled(machines[row].id, fault) for row, fault in faults.items()))
-        self.world = World(self.roster, 1, self.clock, faults=plan, spread=Spread.none())
+        self.world = World(self.roster, 1, self.clock, faults=plan, spread=Spread.none(), claims=claims)
         self.prices = [PriceSource() for _ in range(sources)]
         self.daemon: Daemon | None = None
         self._tables = tables
@@ -361,16 +362,17 @@ def block() -> str:
 
 @pytest.fixture
 def pretend(tmp_path: Path, block: str) -> Callable[..., PretendSite]:
-    """`pretend(dialects, faults={row: Fault}, sources=1, **tables)`: a site; use it with `async with`."""
+    """`pretend(dialects, faults={row: Fault}, sources=1, claims={id: factor}, **tables)`: a site; use it with `async with`."""
 
     def make(
         dialects: tuple[str, ...] = (LUXOS, ANTMINER, WHATSMINER),
         *,
         faults: Mapping[int, Fault] | None = None,
         sources: int = 1,
+        claims: Mapping[str, float] | None = None,
         **tables: Any,
     ) -> PretendSite:
-        return PretendSite(tmp_path, block, dialects, tables, faults or {}, sources)
+        return PretendSite(tmp_path, block, dialects, tables, faults or {}, sources, claims or {})
 
     return make
 
