@@ -89,15 +89,26 @@ def test_genesis_from_its_parts() -> None:
     assert share_difficulty(sha256d(raw)) == pytest.approx(2_536.426, abs=0.001)  # far beyond the 1 that it needed
 
 
-@given(st.binary(min_size=76, max_size=76), st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(247, 256))
-def test_every_engine_agrees_with_hashing_the_whole_header(head: bytes, first: int, count: int, bits: int) -> None:
+@given(
+    head=st.binary(min_size=76, max_size=76),
+    first=st.integers(0, 2**32 - 1),
+    step=st.sampled_from((1, 3, -1)),
+    count=st.integers(0, 40),
+    versions=st.lists(st.integers(0, 2**32 - 1), max_size=3),
+    target=st.one_of(st.integers(247, 257).map(lambda bits: 2**bits - 1), st.integers(-1, 2**256)),
+)
+def test_every_engine_agrees_with_hashing_the_whole_header(
+    head: bytes, first: int, step: int, count: int, versions: list[int], target: int
+) -> None:
     """An engine's midstate or its comparison with the target would go wrong for some header."""
-    target = (1 << bits) - 1
-    nonces = range(first, min(first + count, 2**32))
-    whole = [head + nonce.to_bytes(4, "little") for nonce in nonces]
-    expected = {int.from_bytes(raw[76:], "little"): sha256d(raw) for raw in whole if meets(sha256d(raw), target)}
+    nonces = range(first, max(-1, min(first + step * count, 2**32)), step)
+    heads = [version.to_bytes(4, "little") + head[4:] for version in versions] or [head]
+    whole = [some + nonce.to_bytes(4, "little") for some in heads for nonce in nonces]
+    expected = [(raw, sha256d(raw)) for raw in whole if meets(sha256d(raw), target)]
     for engine in ENGINES:
-        assert {hit.nonce: hit.digest for hit in engine.scan(head, nonces, target)} == expected
+        hits = engine.scan(head, nonces, target, versions)
+        found = [hit.version.to_bytes(4, "little") + head[4:] + hit.nonce.to_bytes(4, "little") for hit in hits]
+        assert list(zip(found, [hit.digest for hit in hits], strict=True)) == expected
         assert engine.digests(b"".join(whole)) == b"".join(sha256d(raw) for raw in whole)
 
 

@@ -61,8 +61,8 @@ INNER_TURN: Final = Value(I64, "%inner", INNER)
 class Code:
     """The three blocks while they are written.
 
-    `when` (step, stream) orders the instructions of a block: each comes at the `when` that it is written at, or after the
-    operand that comes last; those of one step of one stream come as they are written.
+    `when` (step, stream) orders the instructions of a block: each comes at the `when` that it is written at, or with the last
+    of its operands there; those of one step of one stream come as they are written.
     """
 
     def __init__(self) -> None:
@@ -76,8 +76,8 @@ class Code:
         """The result of an instruction, in the first block that knows its operands."""
         value = self._values.get(instruction)
         if value is None:
-            stage = max(ONCE, *(operand.stage for operand in operands))
-            when = max(self.when, *(operand.when for operand in operands))
+            stage = max([ONCE, *(operand.stage for operand in operands)])
+            when = max([self.when, *(operand.when for operand in operands if operand.stage == stage)])
             value = self._values[instruction] = Value(type_, f"%v{len(self._values)}", stage, when)
             self._blocks[stage].append((when, f"{value.text} = {instruction}"))
         return value

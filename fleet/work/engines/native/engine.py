@@ -66,8 +66,6 @@ class NativeEngine:
         self.recipe = recipe
         self._most_turns = most_turns
         self._reference = HashlibEngine()
-        # two threads may compile the same kernel at once: each uses one of the two, and one of them stays
-        self._kernels: dict[tuple[str, Layout], Kernel] = {}
 
     @property
     def name(self) -> str:
@@ -108,7 +106,7 @@ class NativeEngine:
         self, layout: Layout, midstates: array[int], groups: int, tail: bytes, nonces: range, threshold: int
     ) -> Iterator[tuple[int, int]]:
         """Places of versions (from the first of the groups) and of nonces whose last word is at or below the threshold."""
-        run = self._kernel(kernels.SCAN, layout)
+        run = _kernel(kernels.SCAN, layout)
         tail_words = array("I", words_of(tail))
         turns_left = -(-len(nonces) // layout.nonces_a_turn)
         turns_a_call = max(1, min(turns_left, self._most_turns // groups))
@@ -143,18 +141,17 @@ class NativeEngine:
         turns = -(-count // layout.nonces_a_turn)
         room = turns * layout.nonces_a_turn
         results = array("I", bytes(4 * STATE_WORDS * room))
-        run = self._kernel(kernels.COMPRESS, layout)
+        run = _kernel(kernels.COMPRESS, layout)
         before, block = _columns(states, room), _columns(blocks, room)
         run.call(_address(before), _address(block), _address(results), room, 1, turns)
         return [results[at * room : at * room + count] for at in range(STATE_WORDS)]
 
-    def _kernel(self, name: str, layout: Layout) -> Kernel:
-        """A kernel, compiled when it is first asked for."""
-        made = self._kernels.get((name, layout))
-        if made is None:
-            code, arguments = _KERNELS[name]
-            made = self._kernels[name, layout] = kernel(code(layout), name, arguments)
-        return made
+
+@functools.cache
+def _kernel(name: str, layout: Layout) -> Kernel:
+    """A kernel, compiled when it is first asked for; two threads that ask at once may each compile it, and use either."""
+    code, arguments = _KERNELS[name]
+    return kernel(code(layout), name, arguments)
 
 
 def _grouped(layouts: Sequence[Layout], count: int, most: int) -> Iterator[tuple[Layout, int, int]]:
