@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,15 @@ from fleet.order import Order, OrderKind
 from fleet.reading import State
 from fleet.snapshot import Heard, Snapshot
 from fleet.view import View
+from fleet.work.counted import Counted, Flaw
+from fleet.work.pool_told import PoolTold
 from policies.record import Record
 from policies.tariff import IndexTariff
 from policies.tick import Judgment
 
 START_S = 1_700_000_000.0
 TICK_S = 300.0
+DIFFICULTY = 262_144.0
 
 
 def made_roster(machines: int = 12) -> Roster:
@@ -61,9 +64,18 @@ def made_judgment(roster: Roster | None = None) -> Judgment:
 
 
 def made_records(
-    seed: int, ticks: int, judgment: Judgment | None = None, view: View | None = None, first: int = 1
+    seed: int,
+    ticks: int,
+    judgment: Judgment | None = None,
+    view: View | None = None,
+    first: int = 1,
+    *,
+    tapped: bool = False,
 ) -> Iterator[Record]:
-    """Ticks of a day with price swings, machines that fall silent, refuse and heat up, meters, and orders."""
+    """Ticks of a day with price swings, machines that fall silent, refuse and heat up, meters, and orders.
+
+    `tapped`: their shares go through a tap, every third machine brings four fifths of its claim, and a pool tells of them.
+    """
     judgment = made_judgment() if judgment is None else judgment
     roster, rng = judgment.roster, np.random.default_rng(seed)
     n = len(roster)
@@ -71,6 +83,7 @@ def made_records(
     mode = np.array(roster.usual, np.int16)
     view = View.fresh(roster) if view is None else view
     outcomes: list[Outcome] = []
+    counted = {name: np.zeros(n) for name in ("shares", "exposure")}
     for i in range(first, first + ticks):
         at_s = START_S + TICK_S * i
         _ask(heard, mode, at_s, rng, everyone=i == first)
@@ -81,6 +94,8 @@ def made_records(
             meters=(Meter("", float(rng.integers(1, 40_000)), at_s - 1, "main"),) if i % 2 else (),
             orders=_orders(i),
             outcomes=Outcomes.of(outcomes),
+            counted=_counted(counted, mode, at_s, rng) if tapped else None,
+            pool_told=_told(counted, at_s, rng) if tapped else None,
         )
         view, decision = judgment.tick(view, snapshot)
         yield Record(i, snapshot, view, decision, float(rng.random()) / 100)
@@ -111,6 +126,32 @@ def _ask(
     heard["measured"][rows] = ~np.isnan(heard["power_w"][rows])
     heard["chip_c"][rows] = 60 + 5 * rng.normal(size=len(rows))
     heard["accepted"][rows] = np.floor(at_s - START_S)
+
+
+def _counted(sums: dict[str, np.ndarray], mode: np.ndarray, at_s: float, rng: np.random.Generator) -> Counted:
+    """What a tap has counted; it begins anew after a third of a day."""
+    n = len(mode)
+    delivers = np.where(np.arange(n) % 3 == 0, 0.8, 1.0)
+    sums["shares"] += rng.poisson(np.where(mode == 0, 0.0, delivers * 95e12 * TICK_S / 2**32 / DIFFICULTY))
+    sums["exposure"] += TICK_S / DIFFICULTY
+    flawed = np.zeros((n, len(Flaw)))
+    flawed[:, Flaw.STALE] = np.floor(sums["shares"] / 50)
+    return replace(
+        Counted.nothing(n, at_s, int(at_s // 28_800)),
+        shares=sums["shares"].copy(),
+        work=sums["shares"] * DIFFICULTY,
+        exposure=sums["exposure"].copy(),
+        connected=mode > 0,
+        difficulty=np.full(n, DIFFICULTY),
+        flawed=flawed,
+    )
+
+
+def _told(sums: dict[str, np.ndarray], at_s: float, rng: np.random.Generator) -> PoolTold:
+    """What a pool credits, a little late."""
+    n = len(sums["shares"])
+    heard_s = np.full(n, at_s - float(rng.integers(5, 60)))
+    return replace(PoolTold.nothing(n), heard_s=heard_s, work=sums["shares"] * DIFFICULTY)
 
 
 def _market(at_s: float, i: int, rng: np.random.Generator) -> Market:

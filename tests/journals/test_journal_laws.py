@@ -88,6 +88,13 @@ def test_what_follows_from_other_columns_is_not_written() -> None:
     payload = encode(head, columns, None, ladders, prices)
     assert bits(decode(payload, None, ladders).columns) == bits(columns)
     assert len(payload) < 3 * n * 8
+    credit = rng.random(n)
+    rate = np.ones(n) * credit
+    value = ladders.hashrate_ths * rate[:, None] * (41.7 / 24_000.0) - power_w * (33.3 / 1e6)
+    proven = {**columns, "view.credit": credit, "decision.choices.value_usd_h": value}
+    payload = encode(head, proven, None, ladders, prices)
+    assert bits(decode(payload, None, ladders).columns) == bits(proven)
+    assert len(payload) < 4 * n * 8
     otherwise = {**columns, "decision.choices.power_w": power_w + 1e-9}
     assert bits(decode(encode(head, otherwise, None, ladders, prices), None, ladders).columns) == bits(otherwise)
 

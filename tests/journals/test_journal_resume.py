@@ -277,3 +277,46 @@ def test_what_the_shares_said_comes_back(day: ModuleType, records: list[Record],
     now = known(tmp_path, day)
     assert now.view is not None
     assert same(now.view.evidence, evidence)
+
+
+def test_what_tap_and_pool_said_comes_back(day: ModuleType, tmp_path: Path, same: Same) -> None:
+    """A restart after which a machine that the tap found short is credited its whole claim again."""
+    final = list(day.made_records(23, 60, tapped=True))[-1]
+    assert final.view.tap_evidence is not None
+    assert (final.view.tap_evidence.verdict == 2).any()
+    assert (final.view.credit < 0.95).any()
+    assert final.view.tap_marks
+    journaled(tmp_path, day, [final]).close()
+    now = known(tmp_path, day).view
+    assert now is not None
+    for name in ("evidence", "pool_evidence", "tap_evidence", "credit", "tap_marks"):
+        assert same(getattr(now, name), getattr(final.view, name)), name
+
+
+def test_what_tap_and_pool_said_goes_with_the_machines(day: ModuleType, tmp_path: Path) -> None:
+    """A site file that was sorted, and one machine's shares held against another's claim."""
+    final = list(day.made_records(23, 60, tapped=True))[-1]
+    journaled(tmp_path, day, [final]).close()
+    machines = day.made_roster().machines
+    roster = Roster.of([*reversed(machines[2:]), replace(machines[0], id="new", host="127.9.1.1")])
+    now = known(tmp_path, day, roster).view
+    assert now is not None
+    assert now.tap_evidence is not None
+    assert final.view.tap_evidence is not None
+    there = np.arange(len(machines) - 1, 1, -1)
+    assert np.array_equal(now.tap_evidence.total_shares[:-1], final.view.tap_evidence.total_shares[there])
+    assert np.array_equal(now.credit[:-1], final.view.credit[there])
+    assert np.array_equal(now.tap_marks[0].flawed[:-1], final.view.tap_marks[0].flawed[there])
+    assert (now.credit[-1], now.tap_evidence.total_shares[-1], now.tap_marks[0].shares[-1]) == (1.0, 0.0, 0.0)
+
+
+def test_a_tap_of_fewer_causes_is_read(day: ModuleType, tmp_path: Path) -> None:
+    """A cause of flawed shares that was added later, and a journal of before that cannot be judged again for it."""
+    final = list(day.made_records(23, 3, tapped=True))[-1]
+    journaled(tmp_path, day, [final]).close()
+    stored = next(entry for entry in read(tmp_path) if isinstance(entry, Stored))
+    thin = {k: v[:, :-1] if k == "snapshot.counted.flawed" else v for k, v in stored.columns.items()}
+    counted = Stored(stored.number, stored.title, stored.head, thin).snapshot().counted
+    assert counted is not None
+    assert final.snapshot.counted is not None
+    assert np.array_equal(counted.flawed, final.snapshot.counted.flawed)

@@ -56,6 +56,19 @@ def test_the_same_judgment_says_the_same(day: ModuleType, records: list[Record],
     assert settings_of(tmp_path) == {"name": "made"}
 
 
+def test_a_day_at_the_tap_replays_the_same(day: ModuleType, tmp_path: Path) -> None:
+    """A verdict, a credit or a value that stands on something which the journal does not keep, or keeps rounded."""
+    tapped = list(day.made_records(23, 2 * TICKS, tapped=True))
+    assert (tapped[-1].view.credit < 0.95).any()
+    kept(tmp_path, day, tapped)
+    report = replay(tmp_path, day.made_judgment())
+    assert (report.ticks, report.left_out, report.same) == (2 * TICKS, 0, True), report.in_words()
+    reversed_roster = Roster.of(list(reversed(day.made_roster().machines)), {"": 12 * 2900.0})
+    turned = replay(tmp_path, day.made_judgment(reversed_roster))
+    assert turned.ticks == 2 * TICKS
+    assert turned.differing < TICKS
+
+
 def test_a_restart_in_between_replays_too(day: ModuleType, records: list[Record], tmp_path: Path) -> None:
     """A replay that takes the first tick after a restart for a difference."""
     judgment = day.made_judgment()
