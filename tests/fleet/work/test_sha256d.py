@@ -19,6 +19,14 @@ BLOCKS = {
         ),
         "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f",
     ),
+    # height 100,000: the example of Bitcoin Core's and bitcoinj's tests
+    2010: (
+        (
+            "0100000050120119172a610421a6c3011dd330d9df07b63616c2cc1f1cd00200000000006657a9252aacd5c0b2940996ecff9522"
+            "28c3067cc38d4885efb5a4ac4247e9f337221b4d4c86041b0f2b5710"
+        ),
+        "000000000003ba27aa200b1cecaad478d2b00432346c3f1f3986da1afd33e506",
+    ),
     # height 125,552: the worked example of the Bitcoin wiki, "Block hashing algorithm"
     2011: (
         (
@@ -42,6 +50,14 @@ BLOCKS = {
             "af23d5623d6e310bce43d50b8b9623776e86ec5930eb001884adf6b3"
         ),
         "000000000000000000185aaf82c613176413c407c061ba254f7ef5713d82078d",
+    ),
+    # height 794,143, with a rolled version (BIP 310)
+    2023: (
+        (
+            "000080200e102b98a160f4416c8ff0198db9b177523525c9de8a000000000000000000003b9b941003024e1afa90199732fdb136"
+            "6a122ab0a5cacd3f7bcb8cb8815a811b560e8864697e051767c0c9fd"
+        ),
+        "0000000000000000000293bf6e86820d867cc4ca13cd98326af85bb3bebab9ac",
     ),
     # height 839,900, with a rolled version (BIP 310)
     2024: (
