@@ -7,12 +7,18 @@ restart between them; the claim is taken as a straight line.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from fleet.columns import Bools, Floats, freeze_columns
 from fleet.work.evidence import WORK_PER_THS_S, Evidence
 from fleet.work.share_check import ShareCheck
+
+_MOST_THS: Final = 1e7
+_MOST_W: Final = 1e9
+_DIFFICULTIES: Final = (1e-10, 1e18)
+"""From the easiest chain for tests to a thousand times what the network asks for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +52,8 @@ def claims(
 ) -> Claims:
     """The claims of the rows that are `new`, added to those that are not booked yet; a span that is not whole begins anew."""
     unknown = np.full(len(evidence), np.nan)
-    claimed = np.where(np.isfinite(claimed_ths) & (claimed_ths >= 0), claimed_ths, np.nan)
-    power = unknown if power_w is None else np.where(np.isfinite(power_w) & (power_w >= 0), power_w, np.nan)
+    claimed = np.where((claimed_ths >= 0) & (claimed_ths <= _MOST_THS), claimed_ths, np.nan)
+    power = unknown if power_w is None else np.where((power_w >= 0) & (power_w <= _MOST_W), power_w, np.nan)
     uptime = unknown if uptime_s is None else uptime_s
     elapsed_s = heard_s - evidence.heard_s
     mean_ths = 0.5 * (evidence.claim_ths + claimed)
@@ -73,16 +79,20 @@ def claims(
     return Claims(heard, whole, work, joules, mean_ths)
 
 
+def _plausible(difficulty: Floats) -> Bools:
+    """Difficulties of shares that somebody may really ask for."""
+    plausible: Bools = (difficulty >= _DIFFICULTIES[0]) & (difficulty <= _DIFFICULTIES[1])
+    return plausible
+
+
 def hardest(evidence: Evidence, share_difficulty: Floats) -> Floats:
     """The hardest difficulty of the span so far, NaN where none is known; what is none is left out."""
-    said = np.where(np.isfinite(share_difficulty) & (share_difficulty > 0), share_difficulty, np.nan)
-    return np.fmax(said, evidence.share_difficulty)
+    return np.fmax(np.where(_plausible(share_difficulty), share_difficulty, np.nan), evidence.share_difficulty)
 
 
 def since_booked(evidence: Evidence, said: Floats, difficulty: Floats, new: Bools, rebased: Bools) -> Floats:
     """The hardest difficulty since the last booking; with a new one it begins with what was `said` last, if anything was."""
-    begins = rebased & np.isfinite(said) & (said > 0)
-    return np.where(new, np.where(begins, said, difficulty), evidence.share_difficulty)
+    return np.where(new, np.where(rebased & _plausible(said), said, difficulty), evidence.share_difficulty)
 
 
 def most_shares(expected: Floats) -> Floats:

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from fleet.columns import Bools, Floats
 from fleet.work.running import Running, Span, Verdict
 from fleet.work.watch import Watch
+
+_MOST: Final = 1e15
+"""More shares than any span has; beyond it, sums would lose count."""
 
 RunningT = TypeVar("RunningT", bound=Running)
 
@@ -33,7 +36,8 @@ def judged(record: RunningT, check: Watch, span: Span, tests: int, late_s: float
     Counts may be told up to `late_s` later than they came: no score is then off by more than what so long brings, and
     the limits are higher by that.
     """
-    booked = span.booked & (span.expected > 0) & (span.to_s > span.from_s)
+    booked = span.booked & (span.expected > 0) & (span.expected < _MOST) & (span.shares >= 0) & (span.shares < _MOST)
+    booked &= span.to_s > span.from_s
     if not booked.any():
         return record
     cut: dict[str, Any] = {name: np.where(booked, getattr(span, name), 0.0) for name in record.SUMS}

@@ -7,7 +7,7 @@ from math import exp
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.columns import Bools, Floats
@@ -379,7 +379,6 @@ def test_nothing_leaks(tale: list[tuple[float, float]], wait_s: float) -> None:
 
 
 @given(st.floats(0.05, 0.9), st.integers(1, 10**6), st.floats(1e-4, 100.0))
-@settings(max_examples=50)
 def test_a_limit_never_falls_under_a_score(shortfall: float, tests: int, per_s: float) -> None:
     """The rate of false alarms would be that of a slow hour while the shares of a fast one (an audit) are counted."""
     check = ShareCheck(shortfall=shortfall, tolerance=0.0)
