@@ -79,8 +79,10 @@ def found() -> Found:
     missing: list[Missing] = []
     try:
         made = natives()
-    except (ImportError, OSError) as error:  # the latter where its shared library does not load
+    except ImportError as error:
         missing.append(Missing("native", f"{error}; `pip install hashwatt[native]` brings llvmlite"))
+    except (OSError, RuntimeError) as error:
+        missing.append(Missing("native", f"llvmlite does not work here: {error}"))
     else:
         engines += reversed(made)
         if not made:

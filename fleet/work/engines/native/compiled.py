@@ -30,8 +30,9 @@ class Processor:
 
     @property
     def architecture(self) -> str:
-        """Such as x86_64 or aarch64."""
-        return self.triple.partition("-")[0]
+        """x86_64 or aarch64, by whichever of its names, or another."""
+        name = self.triple.partition("-")[0]
+        return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def this_processor() -> Processor:
     Raises:
         ImportError: there is no llvmlite.
         OSError: its library does not load.
+        RuntimeError: LLVM does not know the processor.
     """
     llvm = _llvm()
     features = llvm.get_host_cpu_features()

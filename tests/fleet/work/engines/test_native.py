@@ -89,6 +89,7 @@ def test_many_threads_on_one_new_engine() -> None:
         ("x86_64-apple-darwin", "ssse3 avx2", "avx2 sse"),
         ("x86_64-unknown-linux-gnu", "", ""),
         ("aarch64-unknown-linux-gnu", "sha2 neon", "arm-sha2 neon"),
+        ("arm64-apple-darwin23", "neon", "neon"),
         ("riscv64-unknown-linux-gnu", "v", ""),
     ],
 )
