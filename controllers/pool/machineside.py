@@ -7,11 +7,16 @@ three are what pass mode and aggregation differ in.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Final
 
-from controllers.pool.booking import Booking
+from controllers.pool.booking import Booking, answer_to
 from controllers.pool.shared import Shared
 from controllers.pool.verifier import Share
 from controllers.pool.wire import Cut, Wire
+from fleet.work.counted import Flaw
+from fleet.work.stratum import Id, write_response
+
+_GOOD: Final = b'{"id":%d,"result":true,"error":null}\n'
 
 
 class MachineSide(ABC):
@@ -31,6 +36,7 @@ class MachineSide(ABC):
         self._booking: Booking | None = None
         self._began_s = 0.0
         self._garbage = 0
+        self._answers: list[bytes] = []
 
     @property
     def booking(self) -> Booking:
@@ -75,6 +81,17 @@ class MachineSide(ABC):
     @abstractmethod
     def verdict(self, share: Share) -> None:
         """This share is judged."""
+
+    def settled(self) -> None:
+        """Every share of a batch that was this machine's is judged: the answers go, in one piece."""
+        if self._answers:
+            answers, self._answers = self._answers, []
+            self.machine.write(b"".join(answers))
+
+    def answer(self, request_id: Id, flaw: Flaw | None) -> None:
+        """Answer a share in the pool's place, when its batch is settled."""
+        good = flaw is None and type(request_id) is int
+        self._answers.append(_GOOD % request_id if good else write_response(answer_to(request_id, flaw)))
 
     def sweep(self, now_s: float) -> None:
         """End it where it says nothing, leaves half a line, or authorizes no worker (real seconds)."""

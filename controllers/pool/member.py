@@ -282,7 +282,7 @@ class Member(MachineSide):
             if share.judged.for_pool and flaw is not Flaw.DUPLICATE and self._trunk.subscription is not None:
                 self._forward(share)
             else:
-                self.machine.write(write_response(answer_to(share.submit.id, flaw)))
+                self.answer(share.submit.id, flaw)
         self.shared.forwarding.note(perf_counter() - share.began_s)
 
     def _forward(self, share: Share) -> None:

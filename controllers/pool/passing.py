@@ -232,4 +232,4 @@ class PassSession(MachineSide):
         if share.judged.for_pool and flaw is not Flaw.DUPLICATE and self._pool is not None:
             self._pool.forward(share)
         else:
-            self.machine.write(write_response(answer_to(share.submit.id, flaw)))
+            self.answer(share.submit.id, flaw)

@@ -7,6 +7,7 @@ answered, apart they are handed on through the tap's own socket, `tap.sock` in t
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from fleet.work.counted import Counted
 from fleet.work.engines.choice import chosen
 
 SOCKET: Final = "tap.sock"
+_COLLECTED_AFTER: Final = 20_000
 _ASK_REAL_S: Final = 2.0
 _LATEST_REAL_S: Final = 30.0
 """What a tap counted longer ago says nothing of now."""
@@ -169,12 +171,23 @@ def tap_of(site: Site, clock: Clock, say: Callable[[str, str], None]) -> TapSour
 
 async def run_apart(site: Site, settings: TapSettings, clock: Clock, say: Callable[[str, str], None]) -> None:
     """A tap as a process of its own: it serves machines, and the daemon through its socket, until cancelled."""
+    collect_seldom()
     tap = open_tap(site, settings, clock, say)
     socket = ControlSocket(site.state / SOCKET, answers(tap))
     async with asyncio.TaskGroup() as group:
         group.create_task(tap.run())
         group.create_task(socket.run())
         group.create_task(_follow(clock))
+
+
+def collect_seldom() -> None:
+    """Have the garbage collector look at this process's objects seldom.
+
+    With ten thousand sessions a look at all of them takes a tenth of a second, in which nobody is answered; what an ended
+    session leaves behind is little, and can wait.
+    """
+    gc.freeze()
+    gc.set_threshold(_COLLECTED_AFTER, 50, 1_000)
 
 
 async def _follow(clock: Clock) -> None:

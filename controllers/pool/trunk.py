@@ -93,6 +93,7 @@ class Trunk:
         """Authorized (True), or asked for."""
         self._jobs: deque[int] = deque(maxlen=JOBS_KEPT)
         self._job = 0
+        self._untold: tuple[Callable[[Member], None], Iterator[Member]] | None = None
         self._telling: deque[tuple[Callable[[Member], None], Iterator[Member]]] = deque()
 
     # -------------------------------------------------------------------------------------------------------- machines
@@ -271,15 +272,12 @@ class Trunk:
             case Response():
                 self._answered(message)
             case Notify():
-                self.newest = message
-                self._job += 1
-                if message.clean:
-                    self._jobs.clear()
-                self._jobs.append(self._job)
-                self._tell_all(lambda member: member.job(message, line), list(self._members))
+                self._notified(message, line)
             case SetDifficulty():
-                self.difficulty = message.difficulty
-                self._tell_all(lambda member: member.pool_difficulty(message), list(self._members))
+                # some pools say it again with every worker that is authorized
+                if message.difficulty != self.difficulty:
+                    self.difficulty = message.difficulty
+                    self._tell_all(lambda member: member.pool_difficulty(message), list(self._members))
             case SetVersionMask(mask):
                 self.mask = mask
                 self._tell_all(lambda member: member.masked(), list(self._members))
@@ -299,6 +297,29 @@ class Trunk:
                 self._shared.say_once((self.number, message.method, message.reason), "pool unread", text)
             case _:
                 self._tell_all(lambda member: member.tell_line(line), list(self._members))
+
+    def _notified(self, message: Notify, line: bytes) -> None:
+        """A job for all; one that they have already is for none of them."""
+        if self.newest is not None and replace(message, clean=False, id=None) == replace(
+            self.newest, clean=False, id=None
+        ):
+            return
+        self.newest = message
+        self._job += 1
+        if message.clean:
+            self._jobs.clear()
+        self._jobs.append(self._job)
+        # A job that nobody has been told of yet is out of date already: a pool that sends them faster than they can be
+        # told costs no more than that.
+        if (
+            not message.clean
+            and self._untold is not None
+            and len(self._telling) > 1
+            and self._telling[-1] is self._untold
+        ):
+            self._telling.pop()
+        self._tell_all(lambda member: member.job(message, line), list(self._members))
+        self._untold = None if message.clean or not self._telling else self._telling[-1]
 
     def _reply(self, message: Response | Pong) -> None:
         if self._wire is not None:

@@ -56,6 +56,10 @@ class Judge(Protocol):
         """This share is judged."""
         ...
 
+    def settled(self) -> None:
+        """Every share of a batch that was this session's is judged."""
+        ...
+
 
 class Verifier:
     """Collects shares, and judges them when the loop has nothing else at hand, or at `flush`."""
@@ -90,3 +94,5 @@ class Verifier:
                 share.session.block(share)
         for share in waiting:
             share.session.verdict(share)
+        for session in dict.fromkeys([share.session for share in waiting]):
+            session.settled()
