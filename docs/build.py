@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from controllers.cli import COMMANDS
 from controllers.config import SiteFile
+from controllers.verify.report import Report
 from policies.explanation import Explanation
 from policies.site_sums import SiteSums
 
@@ -142,7 +143,8 @@ def cli_text() -> str:
     lines += [
         "\n## JSON",
         "",
-        "`status --json` has `site`, `orders`, `feeds`, `events` and `sums`; `once --json` has `sums` too.",
+        "`status --json` has `site`, `orders`, `feeds`, `events`, `sums`, and in `short` the [Proof](#proof) of each machine",
+        "that is found short; `once --json` has `sums` too.",
     ]
     seen: dict[type[BaseModel], None] = {}
     walk(SiteSums, seen)
@@ -151,6 +153,10 @@ def cli_text() -> str:
     explained: dict[type[BaseModel], None] = {}
     walk(Explanation, explained)
     lines += [line for model in explained if model not in seen for line in model_text(model)]
+    lines += ["\n`verify --json` writes one Report."]
+    reported: dict[type[BaseModel], None] = {}
+    walk(Report, reported)
+    lines += [line for model in reported if model not in seen | explained for line in model_text(model)]
     return "\n".join(lines) + "\n"
 
 

@@ -117,6 +117,8 @@ def machines(title: str) -> Any:
         ("earns per hour", "currencyUSD", f"hashwatt_machine_earning_usd_per_hour{BELOW}"),
         ("breaks even at, $/MWh", "none", f"hashwatt_machine_break_even_usd_per_megawatt_hour{BELOW}"),
         ("proven of its claim", "percentunit", f"hashwatt_machine_delivered_ratio{BELOW}"),
+        ("at least", "percentunit", f"hashwatt_machine_delivered_ratio_low{BELOW}"),
+        ("at most", "percentunit", f"hashwatt_machine_delivered_ratio_high{BELOW}"),
         ("last reading", "s", f"hashwatt_machine_last_reading_age_seconds{BELOW}"),
     ]
     panel = table.Panel().title(title).datasource(SOURCE).height(12).span(24).filterable(filterable=True)
@@ -262,7 +264,7 @@ def power() -> Sequence[Any]:
 
 
 def fleet() -> Sequence[Any]:
-    """The machines: states, what waits, claimed against proven, and each as a row."""
+    """The machines: states, what waits, and each as a row."""
     return [
         lines(
             "Machines by state",
@@ -271,14 +273,63 @@ def fleet() -> Sequence[Any]:
             stacked=True,
         ),
         lines("Changes that wait, by what they wait for", {"{{reason}}": site("held_back")}, "none"),
-        lines("Power by place", {"{{place}}": f"hashwatt_place_power_watts{BELOW}"}, "watt"),
+        lines("Power by place", {"{{place}}": f"hashwatt_place_power_watts{BELOW}"}, "watt", width=24),
+        machines("Machines"),
+    ]
+
+
+def proof() -> Sequence[Any]:
+    """Are the hashes real: what shares prove of claims, and what goes through the tap (empty where there is none)."""
+    per_line = f"rate(hashwatt_tap_forwarding_duration_seconds_bucket{ONE}[$__rate_interval])"
+    return [
         lines(
-            "Hash rate that shares prove, over the one claimed: the ten least",
+            "Hash rate that shares prove, over the one claimed",
+            {
+                "the site, proven": site("delivered_ratio"),
+                "the site, as it is valued": f"{site('hashrate_credited_terahashes_per_second')}"
+                f" / {site('hashrate_terahashes_per_second')}",
+            },
+            "percentunit",
+            about="Machines are valued at their claim as long as their shares allow it.",
+        ),
+        lines(
+            "The ten machines that deliver least of their claim",
             {"{{machine}}": f"bottomk(10, hashwatt_machine_delivered_ratio{BELOW})"},
             "percentunit",
-            about="Machines whose finished test found a shortfall are counted above; chance alone moves young ones.",
+            about="Machines that the running test finds short are counted above; chance alone moves young ones.",
         ),
-        machines("Machines"),
+        lines("Machines by verdict", {"{{verdict}}": site("machines_by_verdict")}, "none", stacked=True),
+        lines("Machines by who counts their shares", {"{{source}}": site("machines_by_source")}, "none", stacked=True),
+        number(
+            "Tap", f"hashwatt_tap_up{ONE}", "none", decimals=0, width=6, colors=steps((None, "red"), (0.5, "green"))
+        ),
+        number("Connections to the tap", f"hashwatt_tap_connections{ONE}", "none", decimals=0, width=6),
+        number("Pool in use", f"hashwatt_tap_pool_in_use{ONE}", "none", decimals=0, width=6),
+        number("Blocks found", 'hashwatt_tap_blocks{instance="$instance", state="found"}', "none", decimals=0, width=6),
+        lines(
+            "Shares verified at the tap, per second",
+            {
+                "credited": f"rate(hashwatt_tap_shares_total{ONE}[$__rate_interval])",
+                "of no machine of the site": f"rate(hashwatt_tap_shares_of_strangers_total{ONE}[$__rate_interval])",
+            },
+            "none",
+        ),
+        lines(
+            "Shares not credited at the tap, per hour, by cause",
+            {"{{cause}}": f"rate(hashwatt_tap_flawed_total{ONE}[$__rate_interval]) * 3600"},
+            "none",
+            stacked=True,
+            about="foreign: for a worker or an address that is not ours.",
+        ),
+        lines(
+            "How long the tap keeps a line",
+            {
+                "median": f"histogram_quantile(0.5, sum by (le) ({per_line}))",
+                "99 %": f"histogram_quantile(0.99, sum by (le) ({per_line}))",
+            },
+            "s",
+            width=24,
+        ),
     ]
 
 
@@ -351,6 +402,7 @@ def written() -> str:
         ("Money", money()),
         ("Power", power()),
         ("Machines", fleet()),
+        ("Proof", proof()),
         ("hashwatt", work()),
     ):
         board.with_row(dashboard.Row(title).id(next(ids)))

@@ -134,7 +134,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory, net: int) -> Iterator[http
     watcher = Program([*command, f"--web.listen-address=127.0.0.1:{port}"], directory / "prometheus.log")
     site = make_site(directory, net + 1, speed=120)
     try:
-        site.add(metrics={"port": metrics}, caps_kw={"site": 10.0})
+        # a tap whose pool is not there: it listens, and every family of it has its zero
+        tap = {"listen": "127.0.0.1:0", "pools": [{"url": f"stratum+tcp://127.0.0.1:{free_port()}"}]}
+        site.add(metrics={"port": metrics}, caps_kw={"site": 10.0}, tap=tap)
         site.daemon.start()
         watcher.start()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=10) as client:
