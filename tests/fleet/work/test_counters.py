@@ -156,6 +156,13 @@ def test_a_difficulty_that_changes() -> None:
     assert booked(evidence)[0] == 2
     evidence = heard(evidence, 120.0, 4 * 2.0**18, share_difficulty=2.0**16)
     assert booked(evidence)[0] == 4
+    # a hard hour between two counts is remembered until the next, and then forgotten
+    evidence = heard(evidence, 180.0, NAN, share_difficulty=2.0**20)
+    evidence = heard(evidence, 240.0, NAN, share_difficulty=2.0**16)
+    evidence = heard(evidence, 300.0, 4 * 2.0**18 + 2.0**20, share_difficulty=2.0**16)
+    assert booked(evidence)[0] == 5
+    evidence = heard(evidence, 360.0, 4 * 2.0**18 + 2.0**20 + 2.0**16, share_difficulty=2.0**16)
+    assert booked(evidence)[0] == 6
 
 
 def test_nothing_new() -> None:
@@ -251,7 +258,9 @@ def test_joules_are_of_the_same_time() -> None:
             ShareCheck(),
             heard_s=column(at_s),
             claimed_ths=column(NAN if asleep else CLAIM_THS),
-            accepted_difficulty=column(counter),
+            accepted_difficulty=column(
+                counter if look % 5 == 2 else NAN
+            ),  # so that some joules wait when it falls asleep
             share_difficulty=column(DIFFICULTY),
             power_w=column(NAN if look % 7 == 3 else watts),
         )
