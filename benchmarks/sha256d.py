@@ -19,10 +19,9 @@ from time import perf_counter
 from typing import Any, Final
 
 from controllers.bench import Work, first_hash_s, measure
-from controllers.other_miner import NoRate, OtherRate, installed, run
+from controllers.other_miner import LEAST_S, NoRate, OtherRate, installed, run
 from fleet.work.sha256d import Engine, chosen, engines, proven
 
-OTHER_S: Final = 8.0
 PIECES: Final = 8
 PIECE_S: Final = 0.5
 STARTS: Final = 7
@@ -54,7 +53,7 @@ def best(engine: Engine, workers: int, work: Work) -> float:
 def one_round(engine: Engine) -> Round:
     """Everything in turn; two threads beside one, in the same half of the round."""
     program = installed()
-    other = NoRate("no cpuminer on the PATH") if program is None else run(program, 1, OTHER_S)
+    other = NoRate("no cpuminer on the PATH") if program is None else run(program, 1, LEAST_S)
     versions, nonces = best(engine, 1, "versions"), best(engine, 1, "nonces")
     return Round(nonces, versions, best(engine, 2, "nonces"), other)
 

@@ -1,7 +1,8 @@
 """Another miner's rate on this host: cpuminer's own benchmark of SHA-256d, where one is installed.
 
 It is run by the name that it has on the PATH, for a bounded time, with as many threads as asked for, and reaches for no
-network. Its rate is the best total that it prints, so that what else the host was doing counts against us, not against it.
+network. Its rate is the best total that it prints after its first, so that what else the host was doing counts against us
+and not against it; the first averages in a scan that is too short to be timed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Final
 
 NAMES: Final = ("cpuminer", "cpuminer-opt", "minerd")
 """What cpuminer-opt and its forefather are installed as."""
-LEAST_S: Final = 5
-"""It prints its first total after some five seconds."""
+LEAST_S: Final = 16
+"""It prints a total every five seconds or so."""
 _GRACE_S: Final = 15.0
 _MOST_OUTPUT_CHARACTERS: Final = 1 << 20
-_RATE: Final = re.compile(r"(?:Total|Benchmark): +([0-9]+(?:\.[0-9]+)?) +([kMGT]?)(?:H/s|hash/s)")
+_RATE: Final = re.compile(r"Total: +([0-9]+(?:\.[0-9]+)?) +([kMGT]?)(?:H/s|hash/s)")
 _SCALE: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _VERSION: Final = re.compile(r"cpuminer(?:-opt|-multi)? +v?[0-9][0-9.]*")
 
@@ -73,7 +74,7 @@ def read(text: str, name: str, threads: int, command: str) -> OtherRate | NoRate
     """The rate in what it printed."""
     text = text[-_MOST_OUTPUT_CHARACTERS:]
     rates = [float(value) * _SCALE[scale] for value, scale in _RATE.findall(text)]
-    best = max(rates, default=0.0)
+    best = max(rates[1:] or rates, default=0.0)
     if best <= 0:
         last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "nothing")
         return NoRate(f"{name} told no rate; it said last: {last[:200]}")

@@ -214,7 +214,7 @@ def _other_in_words(report: Report, other: OtherRate | NoRate) -> str:
         return f"no comparison: {other.why}"
     nonces, versions = (number(report.against(other, work), 2, "x") for work in WORKS)
     return (
-        f"{other.miner}, {other.threads} threads: {number(other.hashes_s / 1e6, 2)} MH/s, the best total of its own benchmark "
+        f"{other.miner}, {other.threads} threads: {number(other.hashes_s / 1e6, 2)} MH/s, of its own benchmark "
         f"({other.command}); hashwatt has {nonces} that on nonces, {versions} with rolled versions"
     )
 
