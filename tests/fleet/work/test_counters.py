@@ -130,9 +130,9 @@ def test_a_counter_that_is_older_than_its_reading() -> None:
     # it sleeps; when it wakes, the counter that is still shown is that of before
     evidence = heard(evidence, 310.0, 1_000.0 + 25 * DIFFICULTY, claimed_ths=NAN)
     evidence = heard(evidence, 900.0, 1_000.0 + 25 * DIFFICULTY)
-    evidence = heard(evidence, 960.0, 1_000.0 + 60 * DIFFICULTY)
+    evidence = heard(evidence, 960.0, 1_000.0 + 40 * DIFFICULTY)
     assert booked(evidence)[0] == 25.0, "nobody knows when these came"
-    evidence = heard(evidence, 1_020.0, 1_000.0 + 65 * DIFFICULTY)
+    evidence = heard(evidence, 1_020.0, 1_000.0 + 45 * DIFFICULTY)
     assert booked(evidence) == pytest.approx((30.0, WORK_S * 360 / DIFFICULTY))
 
 

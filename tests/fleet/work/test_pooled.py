@@ -122,6 +122,22 @@ def test_after_a_break_it_waits_for_the_pool() -> None:
     assert machine.booked[0] == pytest.approx(3.0 * 9, abs=3.0)
 
 
+def test_old_figures_are_no_beginning() -> None:
+    """What a pool told before a machine slept would be the beginning of its next span, hours before it hashed again."""
+    machine, first = Pooled(), told(30.0, work=0.0)
+    for i in range(200):
+        machine.hear(first, claim_ths=NAN if 10 <= i < 150 else CLAIM_THS)
+    second = told(machine.at_s + 5.0, work=9 * DIFFICULTY)
+    for _ in range(3):
+        machine.hear(second)
+    assert machine.booked == (0.0, 0.0)
+    began_s = float(second.heard_s[0])
+    for _ in range(10):
+        machine.hear(told(machine.at_s + 5.0, work=30 * DIFFICULTY))
+    assert machine.booked[0] == 21.0
+    assert machine.evidence.block_s[0] == began_s
+
+
 def test_an_impossible_counter() -> None:
     """A pool's counter that jumps would make a cheat honest for a month."""
     machine = Pooled()
