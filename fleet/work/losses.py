@@ -26,7 +26,7 @@ class Loss(IntEnum):
     STALE = 2
     """It came for a job that had been replaced."""
     DUPLICATE = 3
-    """It had been there before."""
+    """It had been there before, or more came than are remembered, and nobody could tell."""
     ERRORS = 4
     """It was wrong: too easy, of no job of ours, with a wrong nonce, time or version, or no share at all."""
     REFUSED = 5
@@ -36,7 +36,7 @@ class Loss(IntEnum):
 _FLAWS: Final = {
     Loss.FOREIGN: (Flaw.FOREIGN,),
     Loss.STALE: (Flaw.STALE,),
-    Loss.DUPLICATE: (Flaw.DUPLICATE,),
+    Loss.DUPLICATE: (Flaw.DUPLICATE, Flaw.CROWDED),
     Loss.ERRORS: (
         Flaw.LOW,
         Flaw.UNKNOWN_JOB,
