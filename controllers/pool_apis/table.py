@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -41,17 +42,17 @@ class PoolApiTable(WebTable):
     most_bytes: Annotated[int, Field(ge=64, le=64 * 2**20)] = 8 * 2**20
 
     @property
+    @abstractmethod
     def source(self) -> str:
         """Its name in messages and records."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, document: Any, now_s: float) -> Mapping[str, Worked]:
         """What a document says, by the worker's whole name. Pure.
 
         Raises:
             FeedFault: it is not what this kind of pool documents.
         """
-        raise NotImplementedError
 
     def machine_of(self, worker: str) -> str:
         """The machine's id that a worker's name stands for: as the table says, else what follows its last "."."""
