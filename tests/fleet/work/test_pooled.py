@@ -122,6 +122,18 @@ def test_after_a_break_it_waits_for_the_pool() -> None:
     assert machine.booked[0] == pytest.approx(3.0 * 9, abs=3.0)
 
 
+def test_shares_that_are_still_to_be_told() -> None:
+    """The limits would have no room for what a pool tells two minutes late, and a slow pool would make machines short."""
+    limits = {}
+    for delay_s in (0.0, 120.0):
+        machine = Pooled(check=ShareCheck(pool_delay_s=delay_s))
+        for i in range(20):
+            machine.hear(told(machine.at_s + 10.0, work=3.0 * i * DIFFICULTY))
+        limits[delay_s] = float(machine.evidence.limit[0])
+    late = 120.0 * WORK_S / DIFFICULTY
+    assert limits[120.0] - limits[0.0] == pytest.approx(late * -ShareCheck().contrast.step, rel=0.01)
+
+
 def test_old_figures_are_no_beginning() -> None:
     """What a pool told before a machine slept would be the beginning of its next span, hours before it hashed again."""
     machine, first = Pooled(), told(30.0, work=0.0)
