@@ -163,3 +163,22 @@ def test_honest_and_short_by_each(reader: Reader) -> None:
         found, cost = delivered(evidence), efficiency(evidence, 0.01)
         assert found.low[0] < rate < found.high[0]
         assert cost.low[0] < 30.0 / rate < cost.high[0]
+
+
+@READERS
+@pytest.mark.parametrize("by_s", [-50_000.0, 7.5, 50_000.0])
+def test_a_clock_that_steps(reader: Reader, by_s: float) -> None:
+    """A step of the clock would be hours without a share, or hours in which nothing may be booked."""
+    plain, stepped, total, exposure = Evidence.nothing(1), Evidence.nothing(1), 0.0, 0.0
+    for minute in range(20):
+        if minute == 10:
+            stepped = stepped.shifted(by_s)
+        said = Said(60.0, 100.0, total, exposure) if reader is by_tap else Said(60.0, 100.0, total, 65_536.0)
+        plain = reader(plain, ShareCheck(), 60.0 * minute, said)
+        stepped = reader(stepped, ShareCheck(), 60.0 * minute + (by_s if minute >= 10 else 0.0), said)
+        total, exposure = total + 20.0, exposure + 60.0 / 65_536.0
+    assert plain.total_expected[0] > 300
+    for name in ("total_shares", "total_expected", "score", "first", "limit", "used_j"):
+        assert getattr(stepped, name)[0] == pytest.approx(getattr(plain, name)[0], rel=1e-6), name
+    for name in stepped.TIMES:
+        assert getattr(stepped, name)[0] == pytest.approx(getattr(plain.shifted(by_s), name)[0], nan_ok=True), name
