@@ -157,8 +157,11 @@ class PassSession(MachineSide):
                 passed.append(line)
             if not self.machine.open:
                 return
+        if len(passed) == len(lines):
+            pool.wire.write(raw)
+        elif passed:
+            pool.wire.write(b"\n".join(passed) + b"\n")
         if passed:
-            pool.wire.write(raw if len(passed) == len(lines) else b"\n".join(passed) + b"\n")
             self.shared.forwarding.note(perf_counter() - began_s, len(passed))
         for submit, line, held in shares:
             self._take(submit, line, pool, held=held)

@@ -7,7 +7,6 @@ go with them, so that a tap and a daemon of different versions understand each o
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -41,12 +40,14 @@ def unpacked(values: Mapping[str, Any]) -> Counted:
         ValueError: they are not what `packed` gives.
     """
     try:
-        if values["flaws"] != [flaw.name for flaw in Flaw]:
-            raise ValueError(f"flaws {values['flaws']!r}, expected those of this version")
+        flaws = values["flaws"]
         columns = {name: _unpacked(name, values["columns"][name]) for name in _COLUMNS}
-        return Counted(at_s=float(values["at_s"]), epoch=int(values["epoch"]), **columns)
-    except (KeyError, TypeError, zlib.error, binascii.Error) as error:
+        counted = Counted(at_s=float(values["at_s"]), epoch=int(values["epoch"]), **columns)
+    except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"what a tap counted cannot be read: {type(error).__name__}: {error}") from error
+    if flaws != [flaw.name for flaw in Flaw]:
+        raise ValueError(f"flaws {flaws!r}, expected those of this version")
+    return counted
 
 
 def _packed(column: NDArray[Any]) -> str:
