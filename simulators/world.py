@@ -107,6 +107,8 @@ class World:
         work: who of the machines mines for real, where and how; nobody, unless given.
         pools: the pools of this world.
         engine: what hashes for those who mine for real; the fastest that is here, unless given.
+        mine_at_once: mining begins with the world; else when it is asked to (`begin_mining`), and until then the
+            shares of all machines are the physics' draws.
 
     Raises:
         ValueError: a host that is not loopback, or a dialect that nobody here speaks.
@@ -128,6 +130,7 @@ class World:
         work: Work | None = None,
         pools: Sequence[PoolPlace] = (),
         engine: Engine | None = None,
+        mine_at_once: bool = True,
     ) -> None:
         for machine in roster.machines:
             if not ipaddress.ip_address(machine.host).is_loopback:
@@ -140,7 +143,7 @@ class World:
         self._faults = Faults(faults or FaultPlan(), [machine.id for machine in roster.machines], seed)
         self._spread = spread
         self._asleep = tuple(asleep)
-        self._work, self._engine = work, engine
+        self._work, self._engine, self._at_once = work, engine, mine_at_once
         self.mine: Mine | None = None
         self._places = tuple(pools)
         self.pools: dict[str, PretendPool] = {}
@@ -224,8 +227,8 @@ class World:
         try:
             await self._open_pools()
             await self._listen()
-            if self.mine is not None:
-                await self.mine.start()
+            if self._at_once:
+                await self.begin_mining()
         except BaseException:
             await self._stop()
             raise
@@ -250,12 +253,18 @@ class World:
             self.physics.begin_asleep(np.array([self.roster.index[machine] for machine in self._asleep]))
         self._instruments = Instruments(self.physics, self.seed, self._claims, top_rpm)
         self.units = tuple(Unit(self, row, machine) for row, machine in enumerate(machines))
-        if self._work is not None:
-            for unit in self.units:
-                if self._work.pools and self._work.includes(unit.machine.id):
-                    user = f"{self._work.account}.{unit.machine.id}"
-                    unit.pools = [PoolSlot(url, user) for url in self._work.pools]
-            self.mine = Mine(self, self._work, self._engine)
+
+    async def begin_mining(self) -> None:
+        """Those who are to mine for real begin to, at the pools that they are given; a second time nothing happens."""
+        if self._work is None or self.mine is not None:
+            return
+        self.advance()
+        for unit in self.units:
+            if self._work.pools and self._work.includes(unit.machine.id):
+                user = f"{self._work.account}.{unit.machine.id}"
+                unit.pools = [PoolSlot(url, user) for url in self._work.pools]
+        self.mine = Mine(self, self._work, self._engine)
+        await self.mine.start()
 
     async def _open_pools(self) -> None:
         for number, place in enumerate(self._places):

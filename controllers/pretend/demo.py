@@ -16,6 +16,7 @@ import sys
 import tempfile
 from datetime import date
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,15 @@ from controllers.daemon import Daemon
 from controllers.exits import BadArgument, Exit
 from controllers.pretend.books import Books
 from controllers.pretend.report import report, show_report
-from controllers.pretend.simulate import servable
+from controllers.pretend.simulate import mined_of, on_free_ports, servable
 from controllers.pretend.site import Day, real_day, site_tables
 from controllers.pretend.view import LiveView
 from controllers.terminal import err, print_json
+from fleet.work.engines.choice import chosen
 
 _SPEED_MOST = 1_000
+_SETTLE_S = 4.0
+"""Real seconds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,29 +92,34 @@ async def _run(args: argparse.Namespace, day: Day, made: Any, folder: Path) -> d
     """World, daemon, view and books side by side, until the day is over."""
     speed = args.hours * 3_600.0 / args.seconds
     roster = servable(made.roster)
+    made, tap = on_free_ports(made)
+    mined = mined_of(made, speed, tap)
     site = site_of(
-        site_tables(roster, day, name=made.name, speed=speed, state="state", live=True, secrets=folder),
+        site_tables(roster, day, name=made.name, speed=speed, state="state", live=True, secrets=folder, mined=mined),
         folder / "site.toml",
     )
+    # chosen before time runs: a trial of the engines holds the host for minutes of a fast world
+    engine = None if mined is None else chosen(perf_counter).engine
     clock = Clock(speed, day.start_s)
     books = Books(day)
     nothing = np.zeros(len(roster))
     books.close(day.start_s, nothing, nothing)
     end_s = day.start_s + args.hours * 3_600.0
-    async with made.world(clock, roster=roster) as world:
+    async with made.world(clock, roster=roster, tap=tap, engine=engine, mine_at_once=False) as world:
         daemon = Daemon(site, clock)
         running = asyncio.create_task(daemon.run(), name="daemon")
         view = LiveView(daemon, day, made.name, speed, plain=args.json or not sys.stderr.isatty())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, daemon.stop)
         closing = asyncio.create_task(_keep_books(books, world, clock, end_s), name="books")
+        beginning = asyncio.create_task(_begin_mining(world), name="mining")
         showing = asyncio.create_task(view.run(end_s), name="view")
         try:
             await asyncio.wait((running, closing), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            showing.cancel()
-            closing.cancel()
-            ended = await asyncio.gather(showing, closing, return_exceptions=True)
+            for task in (showing, closing, beginning):
+                task.cancel()
+            ended = await asyncio.gather(showing, closing, beginning, return_exceptions=True)
         if running.done():
             running.result()
         for error in ended:
@@ -119,13 +128,19 @@ async def _run(args: argparse.Namespace, day: Day, made: Any, folder: Path) -> d
         truth = world.truth
         if not closing.done() or closing.cancelled():
             books.close(clock.now(), truth.energy_j, truth.hashes_th)
-        found = report(daemon, world, books, made.claims)
+        found = report(daemon, world, books, made)
         daemon.stop()
         with contextlib.suppress(asyncio.CancelledError):
             await running
     if not args.json and sys.stderr.isatty():
         err().print()
     return found
+
+
+async def _begin_mining(world: Any) -> None:
+    """Real mining begins when the daemon's first looks are over: before, a host's moment is minutes of a fast world."""
+    await asyncio.sleep(_SETTLE_S)
+    await world.begin_mining()
 
 
 async def _keep_books(books: Books, world: Any, clock: Clock, end_s: float) -> None:

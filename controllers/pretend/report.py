@@ -13,16 +13,19 @@ import numpy as np
 from controllers.pretend.books import Books
 from controllers.pretend.site import ZONE
 from controllers.terminal import number, out, table
+from fleet.work.counted import Flaw
 from policies.proof import Proof
 
 _CENT = 0.01
+_FEE_SHARES = 10
+"""So many shares for somebody else are no accident."""
 
 if TYPE_CHECKING:
     from controllers.daemon import Daemon
 
 
-def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]) -> dict[str, Any]:
-    """The report as a JSON object. `claims` is the world's secret: who inflates by how much."""
+def report(daemon: Daemon, world: Any, books: Books, made: Any) -> dict[str, Any]:
+    """The report as a JSON object. `made` is the scenario, with the world's secrets: who inflates, and who hides a fee."""
     from simulators.backtesting.yardsticks import day_yardsticks
 
     roster, loop = daemon.site.roster, daemon.loop
@@ -46,8 +49,10 @@ def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]
     profit_usd = books.profit_usd - wear_usd
     spread_usd = clairvoyant_usd - always_on_usd
     verdicts = {machine: proof.model_dump(mode="json") for machine, proof in daemon.claims.found_short.items()}
+    fees = {} if made.mining is None else made.mining.fees()
+    seen = _fees_seen(daemon)
     return {
-        "ok": set(verdicts) >= set(claims) and not loop.failures,
+        "ok": set(verdicts) >= set(made.claims) and set(seen) == set(fees) and not loop.failures,
         "day": books.day.date.isoformat(),
         "machines": len(roster),
         "hours": hours,
@@ -67,8 +72,42 @@ def report(daemon: Daemon, world: Any, books: Books, claims: Mapping[str, float]
         "looks": {f"{depth} {outcome}": count for (depth, outcome), count in daemon.observer.counts.looks.items()},
         "ticks": loop.number,
         "caught": verdicts,
-        "cheats": dict(claims),
+        "cheats": dict(made.claims),
+        "fees": fees,
+        "fees_seen": seen,
+        "mined": None if world.mine is None else _mined(daemon, world),
         "events": dict(Counter(daemon.events.counts)),
+    }
+
+
+def _fees_seen(daemon: Daemon) -> dict[str, dict[str, float]]:
+    """By machine, what the tap saw go to a worker that is not ours: the share of its work, and how many shares it was."""
+    counted = None if daemon.tap is None else daemon.tap.counted()
+    if counted is None:
+        return {}
+    shares = counted.flawed[:, Flaw.FOREIGN]
+    return {
+        daemon.site.roster.machines[row].id: {
+            "share": float(counted.foreign_work[row] / (counted.foreign_work[row] + counted.work[row])),
+            "shares": float(shares[row]),
+        }
+        for row in np.flatnonzero(shares >= _FEE_SHARES)
+    }
+
+
+def _mined(daemon: Daemon, world: Any) -> dict[str, Any]:
+    """What the machines that mine for real did, as it truly was, and as the tap counted it."""
+    mined = world.mine.mined()
+    rows = np.flatnonzero(mined.made_th > 0)
+    counted = None if daemon.tap is None else daemon.tap.counted()
+    return {
+        "machines": len(rows),
+        "hashes": float(mined.hashed.sum()),
+        "shares": float(mined.submitted.sum()),
+        "verified": None if counted is None else float((counted.shares + counted.flawed.sum(axis=1)).sum()),
+        "sessions": {world.roster.machines[row].id: int(mined.sessions[row]) for row in rows},
+        "idle": {world.roster.machines[row].id: float(mined.idle_th[row] / mined.made_th[row]) for row in rows},
+        "delivered": {world.roster.machines[row].id: float(mined.delivered[row]) for row in rows},
     }
 
 
@@ -95,12 +134,24 @@ def show_report(found: Mapping[str, Any]) -> None:
         ("looks", ", ".join(f"{count} {kind}" for kind, count in sorted(found["looks"].items()))),
     ]
     hashprice = f"{found['hashprice_usd_phs_day']:.2f} $/PH/day"
+    if found["mined"] is not None:
+        mined = found["mined"]
+        hashes, verified = f"{mined['hashes'] / 1e6:,.1f} million hashes", number(mined["verified"], 0)
+        words = f"{mined['machines']} machines mined for real: {hashes}, {mined['shares']:,.0f} shares"
+        rows.append(("proof of work", f"{words}, {verified} of them verified one by one by the tap"))
     title = f"{found['day']}: {found['machines']} machines for {found['hours']:.1f} h at {hashprice}"
     console.print(table(title, ("", ""), rows, right=()))
     for verdict in found["caught"].values():
         proof = Proof.model_validate(verdict)
         when = "" if proof.since_s is None else f" at {datetime.fromtimestamp(proof.since_s, ZoneInfo(ZONE)):%H:%M}"
         console.print(f"caught{when}: {proof.in_words()}", markup=False)
+    for machine, fee in found["fees_seen"].items():
+        told = f"{100 * fee['share']:.1f} % of its work ({fee['shares']:,.0f} shares) goes to a worker that is not ours"
+        console.print(f"caught: {machine} hides a fee, counted by the tap, share by share: {told}", markup=False)
+    for machine in set(found["fees"]) - set(found["fees_seen"]):
+        console.print(
+            f"{machine} hides a fee of {100 * found['fees'][machine]:g} % and was not caught in this time", markup=False
+        )
     for machine in set(found["cheats"]) - set(found["caught"]):
         console.print(
             f"{machine} claims {found['cheats'][machine]:g} times what it hashes, and was not caught in this time",

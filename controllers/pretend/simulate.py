@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
+import socket
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -67,8 +69,7 @@ def main(args: argparse.Namespace) -> int:
 
     try:
         made = scenario(args.scenario, args.seed, args.net)
-        if args.mine:
-            made = all_mining(made)
+        made = all_mining(made) if args.mine else made
         day = real_day(args.day)
     except LookupError as error:
         raise BadArgument(str(error.args[0])) from error
@@ -126,6 +127,23 @@ def all_mining(made: Any) -> Any:
     from simulators.scenarios.scenario import Mining
 
     return made if made.mining is not None else replace(made, mining=Mining())
+
+
+def on_free_ports(made: Any) -> tuple[Any, str]:
+    """The same scenario with its pools on ports that nobody has now, and an address for a tap."""
+    if made.mining is None:
+        return made, TAP
+    while True:
+        with contextlib.ExitStack() as held:
+            first = held.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                for other in range(port + 1, port + 4):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", other))
+            except (OSError, OverflowError):
+                continue
+        return replace(made, mining=made.mining.on_ports(port)), f"127.0.0.1:{port + 3}"
 
 
 def mined_of(made: Any, speed: float, tap: str | None) -> Mined | None:

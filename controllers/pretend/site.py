@@ -171,6 +171,8 @@ def _mining(mined: Mined, speed: float) -> dict[str, Any]:
         "accounts": [mined.account],
         "simulated_scale": mined.scale,
         "stale_grace_s": min(max(2.0, 0.5 * speed), 60.0),
+        # these count real seconds, in which a fast machine says a lot
+        "limits": {"messages_per_s": 200.0 + 10.0 * speed, "attempts_per_address_per_min": 600.0},
     }
     page = {"kind": "ckpool", "url": mined.page, "period_s": max(60.0, 5 * speed), "max_age_s": max(900.0, 60 * speed)}
     return {**({} if mined.tap is None else {"tap": tap}), "pool_apis": [page]}

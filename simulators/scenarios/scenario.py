@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import log2
 
 from fleet.catalogue import nameplate
 from fleet.machine import Machine, Roster
+from fleet.units import HASHES_PER_DIFFICULTY, HASHES_PER_TERAHASH
 from fleet.work.sha256d import Engine
 from simulators.clock import Clock
 from simulators.faults import FaultPlan
-from simulators.mining.cheats import Cheat
+from simulators.mining.cheats import Cheat, Trick
 from simulators.mining.work import HASHES_PER_S, Work, scale_for
 from simulators.wire.pool_settings import PoolPlace, PoolSettings, PoolTrouble
 from simulators.world import Weather, World
@@ -23,6 +25,8 @@ NET = 50
 HOSTS_PER_BLOCK = 250
 ACCOUNT = "hashwatt"
 """Whose the machines are at their pool: workers are called ACCOUNT.MACHINE."""
+USUAL_THS = 100.0
+"""A machine of about so much begins at a difficulty that fits it."""
 FEE_WORKER = "shade.fee"
 """Whom hidden fees are paid to."""
 WEAR_USD = 0.15
@@ -59,6 +63,23 @@ class Mining:
     cheats: Mapping[str, tuple[Cheat, ...]] = field(default_factory=dict)
     troubles: tuple[PoolTrouble, ...] = ()
 
+    def fees(self) -> dict[str, float]:
+        """By machine id, the share of its work that goes into a hidden fee."""
+        hidden = (Trick.FOREIGN, Trick.AWAY)
+        shares = {
+            machine: sum(one.share for one in plan if one.trick in hidden) for machine, plan in self.cheats.items()
+        }
+        return {machine: share for machine, share in shares.items() if share}
+
+    def on_ports(self, first: int) -> Mining:
+        """The same with the pool, the pool of the fees and the pages on a port and the next two; fees go there too."""
+        url = f"stratum+tcp://127.0.0.1:{first + 1}"
+        cheats = {
+            machine: tuple(replace(one, url=url) if one.url else one for one in plan)
+            for machine, plan in self.cheats.items()
+        }
+        return replace(self, pool_port=first, fee_port=first + 1, api_port=first + 2, cheats=cheats)
+
     def scale(self, roster: Roster, speed: float) -> float:
         """The scale at which all of them together, at the most that they can do, take the host so many hashes."""
         most_ths = sum(
@@ -70,12 +91,15 @@ class Mining:
 
     def rules(self, scale: float, speed: float) -> PoolSettings:
         """The pools' rules: what a host's moment can delay is stretched with the speed, for it is minutes there."""
+        fitting = USUAL_THS * HASHES_PER_TERAHASH * 60.0 / self.shares_per_min / HASHES_PER_DIFFICULTY
         return PoolSettings(
             scale=scale,
-            start_difficulty=65_536.0,
+            start_difficulty=2.0 ** round(log2(fitting)),
             shares_per_min=self.shares_per_min,
+            retarget_s=max(60.0, speed),
             job_s=max(30.0, 0.5 * speed),
             grace_s=max(2.0, 0.5 * speed),
+            mean_block_s=max(600.0, 30.0 * speed),
         )
 
     def places(self, scale: float, speed: float) -> tuple[PoolPlace, ...]:
@@ -118,11 +142,12 @@ class Scenario:
         one_listener: bool = False,
         tap: str | None = None,
         engine: Engine | None = None,
+        mine_at_once: bool = True,
     ) -> World:
         """The world of this scenario on a clock; `roster` replaces its own (ports mapped elsewhere, say).
 
         `tap`: the address ("127.0.0.1:3333") at which machines that mine for real call first. `engine`: what hashes for
-        them; the fastest that is here, unless given.
+        them; the fastest that is here, unless given. `mine_at_once`: see `World`.
         """
         scale = self.scale(clock.speed)
         return World(
@@ -136,6 +161,7 @@ class Scenario:
             work=None if self.mining is None else self.mining.work(scale, tap),
             pools=() if self.mining is None else self.mining.places(scale, clock.speed),
             engine=engine,
+            mine_at_once=mine_at_once,
         )
 
 

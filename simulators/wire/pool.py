@@ -94,7 +94,7 @@ class PretendPool:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"host {host}: expected an address of 127.0.0.0/8")
         if self._chain is None:
-            self._chain = PretendNetwork(self.seed, self.clock.now())
+            self._chain = PretendNetwork(self.seed, self.clock.now(), mean_block_s=self.settings.mean_block_s)
         self._make_job(clean=True)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: PoolSession(self), host, port, backlog=BACKLOG)

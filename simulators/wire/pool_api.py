@@ -103,7 +103,7 @@ class PoolApiServer:
     def _user(self, account: str) -> tuple[str, Mapping[str, Any]]:
         """ckpool's page of a user: everybody whose name begins with the account."""
         books = [book for book in self._pool.books.values() if book.name.split(".", 1)[0] == account]
-        if not books:
+        if not books and account not in self._pool.settings.accounts:
             return "404 Not Found", {"error": "no such user"}
         now_s = self._pool.clock.now()
         for book in books:
@@ -112,12 +112,12 @@ class PoolApiServer:
         working = sum(now_s - book.last_s < LATELY_S for book in books)
         user = {
             **_rates(rates),
-            "lastshare": int(max(book.last_s for book in books)),
+            "lastshare": int(max((book.last_s for book in books), default=0.0)),
             "workers": working,
             "shares": round(sum(book.work for book in books)),
-            "bestshare": max(book.best for book in books),
-            "bestever": round(max(book.best for book in books)),
-            "authorised": int(min(book.since_s for book in books)),
+            "bestshare": max((book.best for book in books), default=0.0),
+            "bestever": round(max((book.best for book in books), default=0.0)),
+            "authorised": int(min((book.since_s for book in books), default=now_s)),
             "worker": [_worker(book) for book in books],
         }
         return "200 OK", user

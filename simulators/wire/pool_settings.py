@@ -22,9 +22,9 @@ class PoolSettings:
     """A pool's rules. Times are the world's seconds, unless they say real.
 
     `scale`: a share of difficulty d is one of d * 2**32 * scale hashes (1 in the real world). `shares_per_min`: what
-    vardiff aims at for each session; 0 leaves the difficulty as it is. `accounts`: whose workers it knows (the part of
-    a user before its first dot); empty knows everybody. `grace_s`: a share for the block before is good for so long
-    after a new one. `extra_versions`: answers mining.multi_version, as AntPool did.
+    vardiff aims at for each session; 0 leaves the difficulty as it is. `grace_s`: a share for the block before is good for
+    so long after a new one. `mean_block_s`: how often the network finds a block. `accounts`: whose workers it knows (the
+    part of a user before its first dot); empty knows everybody.
     """
 
     scale: float = 1.0
@@ -36,6 +36,7 @@ class PoolSettings:
     job_s: float = 30.0
     grace_s: float = 2.0
     time_ahead_s: float = 7_200.0
+    mean_block_s: float = 600.0
     accounts: frozenset[str] = frozenset()
     extranonce1_bytes: int = 4
     extranonce2_bytes: int = 8

@@ -16,9 +16,13 @@ FULL: Final = 4.0
 WELL_OFF: Final = 1.8
 """By this factor."""
 STEP_MOST: Final = 16.0
-"""Upwards in one go."""
+"""Upwards in one go …"""
+STEP_LEAST: Final = 0.25
+"""… and downwards: a window may hold the hours in which a machine slept."""
 PATIENCE: Final = 8.0
 """Windows without enough shares until the difficulty is halved."""
+EASED_MOST: Final = 4
+"""So often in a row: one who sleeps must not wake to a flood of shares."""
 
 
 class Vardiff:
@@ -28,13 +32,14 @@ class Vardiff:
         self, difficulty: float, least: float, most: float, wanted: float, window_s: float, at_s: float
     ) -> None:
         self._least, self._most, self._wanted, self._length_s = least, most, wanted, window_s
-        self._since_s, self._work, self._shares = at_s, 0.0, 0
+        self._since_s, self._work, self._shares, self._eased = at_s, 0.0, 0, 0
         self.difficulty = float(difficulty)
 
     def share(self, at_s: float, work: float) -> bool:
         """A good share of so much work; is there another difficulty now?"""
         self._work += work
         self._shares += 1
+        self._eased = 0
         passed_s = at_s - self._since_s
         over = passed_s >= self._length_s and self._shares >= FEW_SHARES
         full = self._shares >= max(FULL * self._wanted * self._length_s / 60.0, FEW_SHARES)
@@ -42,7 +47,8 @@ class Vardiff:
             return False
         fitting = self._work / passed_s * 60.0 / self._wanted
         near = self.difficulty / WELL_OFF < fitting < self.difficulty * WELL_OFF
-        return self.set(at_s, self.difficulty if near else min(fitting, self.difficulty * STEP_MOST))
+        bounded = min(max(fitting, self.difficulty * STEP_LEAST), self.difficulty * STEP_MOST)
+        return self.set(at_s, self.difficulty if near else bounded)
 
     def ease(self, at_s: float) -> bool:
         """Time passed; has the difficulty been halved for want of shares?"""
@@ -50,6 +56,9 @@ class Vardiff:
         due = self._wanted * passed_s / 60.0
         if due <= 0 or passed_s <= PATIENCE * self._length_s or self._shares >= due / FULL:
             return False
+        if self._eased >= EASED_MOST:
+            return False
+        self._eased += 1
         return self.set(at_s, self.difficulty / 2.0)
 
     def raise_least(self, at_s: float, least: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from math import sqrt
 from typing import Any
 
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 
 from fleet.catalogue import ANTMINER, LUXOS, WHATSMINER
-from fleet.machine import SLEEP
+from fleet.machine import SLEEP, Machine, Roster
+from simulators.clock import ScaledClock
 from simulators.mining.mined import Mined
-from simulators.mining.work import scale_for
+from simulators.mining.work import Work, scale_for
+from simulators.physics import Spread
 from simulators.wire.pool import PretendPool
-from simulators.wire.pool_settings import PoolSettings
+from simulators.wire.pool_settings import PoolPlace, PoolSettings
 from simulators.world import World
-from tests.simulators.mining.conftest import ACCOUNT, DIFFICULTY, SCALE, Dig
+from tests.simulators.mining.conftest import ACCOUNT, DIFFICULTY, SCALE, START_S, Dig
 
 TRIO = (LUXOS, ANTMINER, WHATSMINER)
 SIGMAS = 4.5
@@ -163,6 +166,36 @@ def test_pools_on_the_wire_are_those_that_are_mined_at(
     assert [one["Status"] for one in said] == ["Dead", "Alive"]
     assert abs(said[1][accepted] - shares) <= 0.05 * shares
     assert work is None or said[1][work] == pytest.approx(said[1][accepted] * DIFFICULTY)
+
+
+def test_mining_that_begins_later_goes_on_from_the_counters_that_are_there(
+    machine: Callable[..., Machine], virtually: Any
+) -> None:
+    """If this fails, a machine's counters jump or stand still when real mining takes over from the physics' draws."""
+    rules = PoolSettings(scale=SCALE, start_difficulty=DIFFICULTY, shares_per_min=0.0)
+    places = (PoolPlace("pool", 3334, rules),)
+    work = Work(SCALE, (places[0].url,))
+
+    async def run() -> list[float]:
+        roster = Roster.of([machine(LUXOS)])
+        clock = ScaledClock(START_S, 60.0)
+        world = World(roster, 5, clock, spread=Spread.none(), work=work, pools=places, mine_at_once=False)
+        async with world:
+            seen = []
+            for step in range(5):
+                if step == 2:
+                    await world.begin_mining()
+                    await world.begin_mining()
+                seen.append(world.units[0].telemetry().accepted_work)
+                await asyncio.sleep(20.0)
+            shown = world.units[0].pool_count(world.units[0].telemetry(), 0).accepted_work
+            assert shown == world.units[0].telemetry().accepted_work
+            assert world.units[0].pools[0].url == places[0].url
+            return seen
+
+    seen = virtually(run())
+    rates = np.diff(seen)
+    assert rates == pytest.approx([rates.mean()] * 4, rel=0.12)
 
 
 def test_vardiff_brings_every_machine_to_the_shares_that_are_wanted(dig: Dig, virtually: Any) -> None:

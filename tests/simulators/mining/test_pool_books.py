@@ -81,6 +81,17 @@ def test_a_machine_that_went_quiet_is_asked_for_less() -> None:
     assert vardiff.difficulty == 2.0**19
 
 
+def test_a_machine_that_slept_does_not_wake_to_a_flood() -> None:
+    """If this fails, a night's sleep brings the difficulty down to nothing, and the morning a million shares."""
+    vardiff = Vardiff(2.0**20, LEAST, MOST, 12.0, 60.0, 0.0)
+    for minute in range(600):
+        vardiff.ease(60.0 * minute)
+    assert vardiff.difficulty == 2.0**16
+    for second in range(8):
+        vardiff.share(36_000.0 + second, vardiff.difficulty)
+    assert vardiff.difficulty >= 2.0**14
+
+
 def read(url: str, token: str = "") -> tuple[int, Any]:
     """A page, by somebody else's client."""
     request = urllib.request.Request(url, headers={"Pool-Auth-Token": token})  # noqa: S310  loopback

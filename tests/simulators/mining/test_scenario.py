@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from controllers.config import site_of
-from controllers.pretend.simulate import TAP, all_mining, mined_of
+from controllers.pretend.simulate import TAP, all_mining, mined_of, on_free_ports
 from controllers.pretend.site import real_day, site_tables
 from fleet.work.sha256d import HashlibEngine
 from simulators.clock import ScaledClock
@@ -65,6 +65,23 @@ def test_the_site_file_of_a_mining_site_is_one(tmp_path: Path, name: str, speed:
     assert (f"{tap.host}:{tap.port}", tap.accounts) == (TAP, (ACCOUNT,))
     assert [pool.url for pool in tap.pools] == [f"stratum+tcp://127.0.0.1:{made.mining.pool_port}"]
     assert len(site.file.pool_apis) == 1
+
+
+def test_a_demo_needs_no_port_of_its_own() -> None:
+    """If this fails, two demos on one host are in each other's way, or hidden fees go to a pool that is not there."""
+    made, tap = on_free_ports(scenario("mining", 1, 60))
+    ports = [made.mining.pool_port, made.mining.fee_port, made.mining.api_port, int(tap.rpartition(":")[2])]
+    assert ports == list(range(ports[0], ports[0] + 4))
+    assert on_free_ports(scenario("home", 1, 60))[1] == TAP
+    urls = {cheat.url for plan in made.mining.cheats.values() for cheat in plan if cheat.url}
+    assert urls == {f"stratum+tcp://127.0.0.1:{made.mining.fee_port}"}
+
+
+def test_hidden_fees_are_known_by_machine() -> None:
+    """If this fails, a report says that nobody hides a fee."""
+    mining = scenario("mining", 1, 60).mining
+    assert mining is not None
+    assert mining.fees() == {"lux-003": 0.05, "lux-004": 0.05}
 
 
 def test_machines_call_the_tap_first_and_the_pool_second() -> None:
