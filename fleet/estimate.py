@@ -30,6 +30,7 @@ from fleet.work.pool_told import PoolTold
 from fleet.work.pooled import observe_pool
 from fleet.work.proven import best
 from fleet.work.share_check import ShareCheck
+from fleet.work.spoilt import SpoilCheck, Spoilt, observe_spoilt
 from fleet.work.tapped import observe_counted
 
 _SMOOTHING = 0.2
@@ -59,6 +60,8 @@ class Beliefs(Settings):
     """Value a machine's hashes by what its shares prove where that contradicts its claim; else always by its claim."""
     share_check: ShareCheck = ShareCheck()
     """How shares are held against claims."""
+    reject_check: SpoilCheck = SpoilCheck()
+    """How many of its shares a machine may have rejected, by its own counters."""
 
 
 def estimate(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -> View:
@@ -151,6 +154,17 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
         )
     if counted is not None and tap_evidence is not None:
         tap_evidence = observe_counted(tap_evidence, check, counted=counted, tests=tests, **claims)
+    if not np.isnan(heard.rejected).all():
+        rejects = Spoilt.nothing(len(view)) if view.rejects is None else view.rejects
+        rejects = observe_spoilt(
+            rejects,
+            beliefs.reject_check,
+            heard_s=heard.at_s,
+            bad=heard.rejected,
+            good=heard.accepted,
+            uptime_s=heard.uptime_s,
+        )
+        view = replace(view, rejects=rejects)
     if (evidence, pool_evidence, tap_evidence) == (view.evidence, view.pool_evidence, view.tap_evidence):
         return view
     proven = replace(

@@ -19,6 +19,7 @@ from fleet.reading import State
 from fleet.work.counted import Counted
 from fleet.work.evidence import Evidence, Source
 from fleet.work.losses import shifted
+from fleet.work.spoilt import Spoilt
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,7 +56,8 @@ class View:
     `rate_scale[n]`: what it measures over its nameplate. `evidence`: how the shares that it counts itself bear out its
     claim; `pool_evidence` and `tap_evidence`: how those that its pool credits and those that the tap has verified do (None:
     the site has no such source). `credit[n]`: the part of its claim that the shares leave it, 1 where they say nothing else.
-    `tap_marks`: earlier counts of the tap, the oldest first, for what was lost since.
+    `tap_marks`: earlier counts of the tap, the oldest first, for what was lost since. `rejects`: how many of their shares
+    machines say were rejected (None: none tells).
     """
 
     at_s: float
@@ -83,6 +85,7 @@ class View:
     pool_evidence: Evidence | None = None
     tap_evidence: Evidence | None = None
     tap_marks: tuple[Counted, ...] = ()
+    rejects: Spoilt | None = None
     moves: tuple[Move, ...] = ()
     tally: Tally = field(default_factory=Tally)
 
@@ -114,6 +117,7 @@ class View:
             moves=tuple(replace(move, at_s=move.at_s + by_s) for move in self.moves),
             evidence=self.evidence.shifted(by_s),
             tap_marks=shifted(self.tap_marks, by_s),
+            rejects=None if self.rejects is None else self.rejects.shifted(by_s),
             pool_evidence=None if self.pool_evidence is None else self.pool_evidence.shifted(by_s),
             tap_evidence=None if self.tap_evidence is None else self.tap_evidence.shifted(by_s),
             **{name: getattr(self, name) + by_s for name in times},

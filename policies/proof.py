@@ -18,6 +18,7 @@ from fleet.work.counted import Counted, Flaw
 from fleet.work.evidence import Delivered, Evidence, Source, Verdict, delivered
 from fleet.work.losses import IN_WORDS, Loss, Losses, losses
 from fleet.work.proven import Proven, best
+from fleet.work.spoilt import spoilt_share
 from policies.record import Record
 from policies.shown import Shown
 from policies.tick import Judgment
@@ -55,6 +56,25 @@ class Said(Shown):
     """Shares counted for that."""
     expected: float
     """Shares to expect of the claim."""
+
+
+class Rejects(Shown):
+    """How many of its shares one machine says were rejected, lately."""
+
+    share: float
+    """Of all its shares."""
+    low: float
+    """Its 95 % interval, which holds at all times."""
+    high: float
+    too_many: bool
+    """The running test says that they are more than `[beliefs.reject_check]` lets pass."""
+    since_s: float | None
+    """Since about when (UTC seconds)."""
+
+    def in_words(self) -> str:
+        """For people."""
+        interval = f"95 % interval {100 * self.low:.1f} to {100 * self.high:.1f}"
+        return f"{100 * self.share:.1f} % of its shares are rejected ({interval})"
 
 
 class Tapped(Shown):
@@ -102,8 +122,10 @@ class Proof(Shown):
     sources: tuple[Said, ...]
     """What each source says."""
     tap: Tapped | None
+    rejects: Rejects | None
+    """By its own counters; None: it does not tell."""
     likely_cause: str | None
-    """Of a machine found short: what the tap saw that explains it."""
+    """Of a machine found short: what the tap saw, or where it is not there its own counters say, that explains it."""
 
     def in_words(self, zone: tzinfo = UTC) -> str:
         """One line for people."""
@@ -150,6 +172,8 @@ class _Proving:
         self._evidences = record.view.evidences
         self._delivered = {source: delivered(evidence) for source, evidence in self._evidences.items()}
         self.proven: Proven = best(self._evidences)
+        rejects = record.view.rejects
+        self._rejected = None if rejects is None else spoilt_share(rejects)
         self._counted: Counted | None = record.snapshot.counted
         marks = record.view.tap_marks
         since = marks[0] if marks else None
@@ -180,6 +204,7 @@ class _Proving:
                 _said(kind, evidence, self._delivered[kind], row) for kind, evidence in self._evidences.items()
             ),
             tap=self._tapped(row),
+            rejects=self._rejects(row),
             likely_cause=self._likely_cause(row, ratio),
         )
 
@@ -198,11 +223,28 @@ class _Proving:
             over_s=lost.over_s or None,
         )
 
+    def _rejects(self, row: int) -> Rejects | None:
+        """What it says of its rejected shares."""
+        told, record = self._rejected, self._record.view.rejects
+        if told is None or record is None or np.isnan(told.ratio[row]):
+            return None
+        found = bool(record.verdict[row] == Verdict.SHORT)
+        return Rejects(
+            share=float(told.ratio[row]),
+            low=float(told.low[row]),
+            high=float(told.high[row]),
+            too_many=found,
+            since_s=known(record.since_s[row]) if found else None,
+        )
+
     def _likely_cause(self, row: int, ratio: float | None) -> str | None:
         """What the tap saw of a machine that was found short."""
         lost = self._losses
-        if self.proven.verdict[row] != Verdict.SHORT or lost is None or ratio is None:
+        if self.proven.verdict[row] != Verdict.SHORT or ratio is None:
             return None
+        if lost is None or self.proven.source[row] != Source.TAP:
+            rejects = self._rejects(row)
+            return rejects.in_words() if rejects is not None and rejects.too_many else None
         saw = sorted(((float(lost.part[row, loss]), loss) for loss in Loss), reverse=True)
         told = [f"{100 * part:.1f} % {IN_WORDS[loss]}" for part, loss in saw if part >= _WORTH_TELLING]
         if not told:

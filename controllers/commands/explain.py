@@ -75,6 +75,10 @@ def proof_lines(proof: Proof) -> list[str]:
             for said in proof.sources
             if said.delivered is not None and said.low is not None and said.high is not None
         ]
+    if proof.rejects is not None:
+        lines.append(
+            f"by its own counters {proof.rejects.in_words()}" + (", too many" if proof.rejects.too_many else "")
+        )
     if proof.tap is not None:
         lines.append(_tapped(proof.tap))
     return lines

@@ -29,6 +29,7 @@ from fleet.view import View
 from fleet.work.counted import Counted
 from fleet.work.evidence import Evidence
 from fleet.work.pool_told import PoolTold
+from fleet.work.spoilt import Spoilt
 from policies.record import Decision, Record
 
 FORMAT: Final = "hashwatt journal"
@@ -314,9 +315,11 @@ def _view(stored: Json, columns: Columns, n: int) -> View:
     filled, columns = dict(stored), dict(columns)
     if "credit" not in filled:
         filled["credit"] = pack(np.ones(n), columns, "view.credit")
-    nothing = Evidence.nothing(n)
-    for name in ("evidence", "pool_evidence", "tap_evidence"):
-        if filled.get(name) is not None and any(field.name not in filled[name] for field in fields(Evidence)):
+    for name, nothing in (
+        *((name, Evidence.nothing(n)) for name in ("evidence", "pool_evidence", "tap_evidence")),
+        ("rejects", Spoilt.nothing(n)),
+    ):
+        if filled.get(name) is not None and any(field.name not in filled[name] for field in fields(nothing)):
             filled[name] = pack(nothing, columns, f"view.{name}")
     return unpack(View, filled, columns, "view")
 

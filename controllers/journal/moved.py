@@ -24,6 +24,8 @@ from fleet.view import Move, Tally, View
 from fleet.work.counted import Counted
 from fleet.work.evidence import Evidence
 from fleet.work.pool_told import PoolTold
+from fleet.work.running import Running
+from fleet.work.spoilt import Spoilt
 
 _MODES = ("mode", "standing", "wanted", "doubt")
 _NAMED_MOST = 10
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+RunningT = TypeVar("RunningT", bound=Running)
 
 
 class Moved:
@@ -107,10 +110,14 @@ def view_of(state: Stored | Began, moved: Moved, reasons: tuple[str, ...], said:
         )
     if "asleep_why" in changes:
         changes["asleep_why"] = _reasons(changes["asleep_why"], _reasons_of(state), reasons, said)
-    changes["evidence"] = _evidence(state, moved, "evidence")
-    for source in ("pool_evidence", "tap_evidence"):
-        if any(name.startswith(f"view.{source}.") for name in state.columns):
-            changes[source] = _evidence(state, moved, source)
+    changes["evidence"] = _running(state, moved, "evidence", Evidence.nothing(len(kept)))
+    for name, nothing in (
+        ("pool_evidence", Evidence.nothing(len(kept))),
+        ("tap_evidence", Evidence.nothing(len(kept))),
+        ("rejects", Spoilt.nothing(len(kept))),
+    ):
+        if any(column.startswith(f"view.{name}.") for column in state.columns):
+            changes[name] = _running(state, moved, name, nothing)
     head = state.head["value"]["view"]
     changes["tap_marks"] = _marks(head.get("tap_marks", []), state, moved, said)
     try:
@@ -124,17 +131,16 @@ def view_of(state: Stored | Began, moved: Moved, reasons: tuple[str, ...], said:
     return replace(fresh, **changes)
 
 
-def _evidence(state: Stored | Began, moved: Moved, source: str) -> Evidence:
+def _running(state: Stored | Began, moved: Moved, name: str, fresh: RunningT) -> RunningT:
     """What was known of the machines' shares; those that are new to the journal begin with nothing."""
-    fresh = Evidence.nothing(len(moved.was))
     kept, changes = moved.was >= 0, {}
-    for field in fields(Evidence):
-        column, mine = state.columns.get(f"view.{source}.{field.name}"), np.array(getattr(fresh, field.name))
+    for field in fields(fresh):
+        column, mine = state.columns.get(f"view.{name}.{field.name}"), np.array(getattr(fresh, field.name))
         if column is None or column.shape != (len(moved.title.machines),) or column.dtype != mine.dtype:
-            return fresh  # another version's evidence: half of it would be worse than none
+            return fresh  # another version's: half of it would be worse than none
         mine[kept] = column[moved.was[kept]]
         changes[field.name] = mine
-    return Evidence(**changes)
+    return replace(fresh, **changes)
 
 
 def _marks(stored: Any, state: Stored | Began, moved: Moved, said: list[str]) -> tuple[Counted, ...]:

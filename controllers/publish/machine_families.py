@@ -18,6 +18,7 @@ from fleet.view import View
 from fleet.work.counted import Counted, Flaw
 from fleet.work.evidence import Verdict
 from fleet.work.proven import Proven
+from fleet.work.spoilt import Spoilt, spoilt_share
 from policies.proof import SOURCES
 from policies.record import Record
 from policies.site_sums import STATES, machine_columns
@@ -86,6 +87,7 @@ class MachineFamilies:
                 "hardware_errors_total", "Hardware errors, the machine's own counter.", heard.hardware_errors, _COUNTER
             ),
             *self._shares(now.proven, view),
+            *self._rejects(view.rejects),
             *self._tap(record.snapshot.counted),
             self._state_text(now.state),
             self._point_text(view.mode),
@@ -111,6 +113,19 @@ class MachineFamilies:
             self._column("verdict_age_seconds", "For about how long that has been so.", age_s),
             self._column("proof_shares", "Shares that the ratio counts, over one to two windows.", proven.shares),
             self._source_text(proven.source),
+        )
+
+    def _rejects(self, rejects: Spoilt | None) -> tuple[str, ...]:
+        """How many of their shares machines say were rejected; nothing where none tells."""
+        if rejects is None:
+            return ()
+        told = spoilt_share(rejects)
+        tested = np.where(rejects.verdict == Verdict.UNTESTED, np.nan, rejects.verdict == Verdict.SHORT)
+        return (
+            self._column("rejected_ratio", "Rejected shares over all, lately, the machine's own counters.", told.ratio),
+            self._column("rejected_ratio_low", "Its 95 % interval's lower end, at all times.", told.low),
+            self._column("rejected_ratio_high", "Its 95 % interval's upper end, at all times.", told.high),
+            self._column("rejects_found", "1 where the running test says that too many are, 0 where not.", tested),
         )
 
     def _tap(self, counted: Counted | None) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from fleet.work.watch import Watch
 
 
 class SpoilCheck(Watch):
-    """How many of its shares a machine may spoil."""
+    """How many of its shares a machine may spoil (the site file's [beliefs.reject_check])."""
 
     usual: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """The share that is well: up to it there are no more false alarms than stated."""

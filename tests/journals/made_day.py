@@ -126,6 +126,7 @@ def _ask(
     heard["measured"][rows] = ~np.isnan(heard["power_w"][rows])
     heard["chip_c"][rows] = 60 + 5 * rng.normal(size=len(rows))
     heard["accepted"][rows] = np.floor(at_s - START_S)
+    heard["rejected"][rows] = np.floor((at_s - START_S) / 15)
 
 
 def _counted(sums: dict[str, np.ndarray], mode: np.ndarray, at_s: float, rng: np.random.Generator) -> Counted:

@@ -289,7 +289,9 @@ def test_what_tap_and_pool_said_comes_back(day: ModuleType, tmp_path: Path, same
     journaled(tmp_path, day, [final]).close()
     now = known(tmp_path, day).view
     assert now is not None
-    for name in ("evidence", "pool_evidence", "tap_evidence", "credit", "tap_marks"):
+    assert final.view.rejects is not None
+    assert (final.view.rejects.verdict == 2).any()
+    for name in ("evidence", "pool_evidence", "tap_evidence", "credit", "tap_marks", "rejects"):
         assert same(getattr(now, name), getattr(final.view, name)), name
 
 
@@ -306,6 +308,9 @@ def test_what_tap_and_pool_said_goes_with_the_machines(day: ModuleType, tmp_path
     there = np.arange(len(machines) - 1, 1, -1)
     assert np.array_equal(now.tap_evidence.total_shares[:-1], final.view.tap_evidence.total_shares[there])
     assert np.array_equal(now.credit[:-1], final.view.credit[there])
+    assert now.rejects is not None
+    assert final.view.rejects is not None
+    assert np.array_equal(now.rejects.bad[:-1], final.view.rejects.bad[there], equal_nan=True)
     assert np.array_equal(now.tap_marks[0].flawed[:-1], final.view.tap_marks[0].flawed[there])
     assert (now.credit[-1], now.tap_evidence.total_shares[-1], now.tap_marks[0].shares[-1]) == (1.0, 0.0, 0.0)
 

@@ -36,6 +36,8 @@ class Mine:
     price: float = 50.0
     foreign: float = 0.0
     """Of all shares of the first machine: for somebody else's worker."""
+    rejected: float = 0.0
+    """Of all shares that the machines bring besides: by their own counters."""
     site: Bench = field(init=False)
     brought: Any = field(init=False)
 
@@ -65,6 +67,9 @@ class Mine:
                 "counted_s": np.full(n, site.at_s),
                 "share_difficulty": np.full(n, DIFFICULTY),
             }
+        if self.rejected:
+            good = self.brought / DIFFICULTY
+            columns |= {"accepted": good, "rejected": good * self.rejected / (1 - self.rejected)}
         snapshot = site.snapshot(price=self.price, **columns)
         snapshot = replace(snapshot, counted=self._counted(), pool_told=self._told(snapshot))
         site.view, decision = self.judgment.tick(site.view, snapshot)

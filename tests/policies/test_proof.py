@@ -109,6 +109,24 @@ def test_what_does_not_explain_a_shortfall_is_not_its_cause() -> None:
     assert str(told(blank.run(240), blank).likely_cause).startswith("the tap saw nothing wrong with what came")
 
 
+@pytest.mark.parametrize(
+    ("rejected", "too_many", "cause"),
+    [
+        (0.1, True, "10.0 % of its shares are rejected (95 % interval "),
+        (0.005, False, None),
+        (0.0, None, None),
+    ],
+)
+def test_without_a_tap_rejected_shares_are_the_cause(rejected: float, too_many: bool | None, cause: str | None) -> None:
+    """A machine that is short because its pool refuses a tenth of what it brings, and nobody says so."""
+    mine = Mine((0.9,), ("counters",), price=10.0, rejected=rejected)
+    found = told(mine.run(300), mine)
+    assert found.verdict == "short"
+    assert (None if found.rejects is None else found.rejects.too_many) == too_many
+    assert (found.likely_cause or "")[: len(cause or "")] == (cause or "")
+    assert (found.likely_cause is None) == (cause is None)
+
+
 def test_nothing_is_told_where_nothing_was_counted() -> None:
     """A machine that is called honest, or short, because nobody counts its shares."""
     mine = Mine((0.5,), ())

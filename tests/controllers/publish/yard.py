@@ -19,6 +19,7 @@ from fleet.reading import Board, Pool, Reading, State
 from fleet.view import View
 from fleet.work.counted import Counted, Flaw
 from fleet.work.evidence import Evidence, Verdict
+from fleet.work.spoilt import Spoilt
 from policies.record import Record
 from policies.switching import Threshold
 from policies.tariff import IndexTariff
@@ -91,7 +92,13 @@ def _tested(view: View) -> View:
         before_shares=shares,
         before_expected=expected,
     )
-    return replace(view, tap_evidence=tested, credit=np.array([1.0, 0.874, 1.0, 1.0]))
+    rejects = replace(
+        Spoilt.nothing(4),
+        verdict=verdict,
+        before_shares=np.array([10.0, 50.0, 0.0, 0.0]),
+        before_expected=np.array([1_000.0, 500.0, 0.0, 0.0]),
+    )
+    return replace(view, tap_evidence=tested, rejects=rejects, credit=np.array([1.0, 0.874, 1.0, 1.0]))
 
 
 def full_readings() -> dict[int, Reading]:
