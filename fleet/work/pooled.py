@@ -8,11 +8,11 @@ that are still to be told.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fleet.columns import Floats
+from fleet.columns import Bools, Floats
 from fleet.work.claims import Claims, claims, hardest, most_shares, since_booked
 from fleet.work.evidence import WORK_PER_THS_S, ClaimedSpan, Evidence
 from fleet.work.pool_told import PoolTold
@@ -43,40 +43,72 @@ def observe_pool(
     said = claims(
         evidence, check, new=new, heard_s=heard_s, claimed_ths=claimed_ths, power_w=power_w, uptime_s=uptime_s
     )
+    figures = _figures(evidence, check, new, told)
     difficulty = hardest(evidence, share_difficulty)
-    fresh = new & np.isfinite(told.heard_s) & ~(told.heard_s <= evidence.told_s)
-    told_s = np.where(fresh, told.heard_s, np.nan)
-    span_s = told_s - evidence.booked_s
-    counts = np.isfinite(told.work)
-    delta = np.where(counts, told.work - evidence.counter, told.rate_ths * told.window_s * WORK_PER_THS_S)
-    moved = np.where(counts, (told.work != evidence.seen) | (span_s >= check.most_gap_s), span_s >= told.window_s)
-    ended = said.whole & fresh & moved & (delta >= 0) & (difficulty > 0) & (span_s > 0)
+    ended = said.whole & figures.fresh & figures.moved & (figures.work >= 0) & (difficulty > 0) & (figures.span_s > 0)
     # of what was claimed, what is later than the pool's moment waits, and what is before its window is left out
-    kept = _later(said, heard_s - told_s, heard_s - evidence.heard_s)
-    window = np.where(ended & ~counts, told.window_s, 1.0) / np.where(ended & ~counts, span_s, 1.0)
-    part = (1 - kept) * window
+    later = _later(said, heard_s - figures.told_s, heard_s - evidence.heard_s)
+    part = (1 - later) * np.where(ended & ~figures.counts, figures.window_part, 1.0)
     per_share = np.where(ended, difficulty, 1.0)
-    shares, expected = np.where(ended, delta, 0.0) / per_share, np.where(ended, said.work * part, 0.0) / per_share
+    shares, expected = (
+        np.where(ended, figures.work, 0.0) / per_share,
+        np.where(ended, said.work * part, 0.0) / per_share,
+    )
     believed = ended & (shares <= most_shares(expected))
     hashed_s = np.where(said.whole, evidence.settled_s + (heard_s - np.where(said.whole, evidence.heard_s, 0.0)), 0.0)
-    unknown = np.isnan(evidence.booked_s) | (counts & np.isnan(evidence.counter)) | (delta < 0)
-    begun = said.whole & fresh & unknown & (hashed_s >= check.pool_delay_s)
+    begun = said.whole & figures.fresh & figures.unknown & (hashed_s >= check.pool_delay_s)
     rebased, lost = ended | begun, new & ~said.whole
-    waits = np.where(rebased, kept, 1.0)
+    waits = np.where(rebased, later, 1.0)
     heard = replace(
         said.evidence,
         share_difficulty=since_booked(evidence, share_difficulty, difficulty, new, rebased),
-        seen=np.where(fresh & counts, told.work, evidence.seen),
-        told_s=np.where(fresh, told_s, evidence.told_s),
+        seen=np.where(figures.fresh & figures.counts, told.work, evidence.seen),
+        told_s=np.where(figures.fresh, figures.told_s, evidence.told_s),
         counter=np.where(rebased, told.work, np.where(lost, np.nan, evidence.counter)),
-        booked_s=np.where(rebased, told_s, np.where(lost, np.nan, evidence.booked_s)),
+        booked_s=np.where(rebased, figures.told_s, np.where(lost, np.nan, evidence.booked_s)),
         settled_s=np.where(new, hashed_s, evidence.settled_s),
         claimed_work=said.evidence.claimed_work * waits,
         joules=said.evidence.joules * waits,
         jumps=evidence.jumps + (ended & ~believed),
     )
-    span = ClaimedSpan(believed, evidence.booked_s, told_s, shares, expected, said.work * part, said.joules * part)
+    span = ClaimedSpan(
+        believed, evidence.booked_s, figures.told_s, shares, expected, said.work * part, said.joules * part
+    )
     return judged(heard, check, span, len(evidence) if tests is None else tests, check.pool_delay_s)
+
+
+@dataclass(frozen=True, eq=False)
+class _Figures:
+    """What pools told, against what was booked last; one row a machine.
+
+    `fresh`: told since the last reading, at `told_s`, `span_s` after the last booking. `counts`: by a counter, else by an
+    average over `window_part` of the span. `work`: credited in the span or the window. `moved`: there is something to
+    book. `unknown`: there is nothing yet that it could be counted from.
+    """
+
+    fresh: Bools
+    told_s: Floats
+    span_s: Floats
+    counts: Bools
+    window_part: Floats
+    work: Floats
+    moved: Bools
+    unknown: Bools
+
+
+def _figures(evidence: Evidence, check: ShareCheck, new: Bools, told: PoolTold) -> _Figures:
+    """The figures of the machines whose readings are new."""
+    fresh = new & np.isfinite(told.heard_s) & ~(told.heard_s <= evidence.told_s)
+    told_s = np.where(fresh, told.heard_s, np.nan)
+    span_s = told_s - evidence.booked_s
+    counts = np.isfinite(told.work)
+    work = np.where(counts, told.work - evidence.counter, told.rate_ths * told.window_s * WORK_PER_THS_S)
+    # a counter that stands still counts as none for so long; an average counts once it overlaps with nothing booked
+    stands = span_s >= check.most_gap_s
+    moved = np.where(counts, (told.work != evidence.seen) | stands, span_s >= told.window_s)
+    window_part = np.divide(told.window_s, span_s, out=np.ones(len(evidence)), where=span_s > 0)
+    unknown = np.isnan(evidence.booked_s) | (counts & np.isnan(evidence.counter)) | (work < 0)
+    return _Figures(fresh, told_s, span_s, counts, window_part, work, moved, unknown)
 
 
 def _later(said: Claims, later_s: Floats, last_s: Floats) -> Floats:

@@ -70,33 +70,34 @@ def _tested(record: RunningT, check: Watch, span: Span, tests: int, late_s: floa
     gain = check.contrast.score(span.shares, span.expected)
     moved = record.score + np.where(was_short, -gain, gain)
     zero = moved <= 0
-    score = np.where(zero, 0.0, moved)
     per_s = np.divide(span.expected, span.to_s - span.from_s, out=np.zeros(len(record)), where=booked)
     slack = abs(check.contrast.step) * late_s * per_s
     limit = _limits(record, check, booked, per_s, was_short, tests, slack)
-    untested = record.verdict == Verdict.UNTESTED
-    first = np.where(untested, record.first - gain, 0.0)
-    turned = booked & (score >= limit)
-    honest = booked & untested & ~turned & (first >= slack - log(check.missed))
     running = replace(
         record,
-        score=score,
+        score=np.where(zero, 0.0, moved),
         limit=limit,
-        first=first,
+        first=np.where(record.verdict == Verdict.UNTESTED, record.first - gain, 0.0),
         run_shares=np.where(zero, 0.0, record.run_shares + span.shares),
         run_expected=np.where(zero, 0.0, record.run_expected + span.expected),
         changed_s=np.where(booked & np.isnan(record.changed_s), span.from_s, record.changed_s),
         since_s=np.where(booked & np.isnan(record.since_s), span.from_s, record.since_s),
     )
-    if honest.any():
-        running = replace(
-            running,
-            verdict=np.where(honest, np.int16(Verdict.HONEST), running.verdict),
-            verdict_s=np.where(honest, span.to_s, running.verdict_s),
-            first=np.where(honest, 0.0, running.first),
-        )
+    turned = booked & (running.score >= limit)
+    proves = booked & (record.verdict == Verdict.UNTESTED) & ~turned & (running.first >= slack - log(check.missed))
+    running = _proven(running, span, proves) if proves.any() else running
     running = _turned(running, span, turned, was_short) if turned.any() else running
     return replace(running, changed_s=np.where(booked & zero, span.to_s, running.changed_s))
+
+
+def _proven(running: RunningT, span: Span, proves: Bools) -> RunningT:
+    """First verdicts: honest since the beginning."""
+    return replace(
+        running,
+        verdict=np.where(proves, Verdict.HONEST, running.verdict).astype(np.int16),
+        verdict_s=np.where(proves, span.to_s, running.verdict_s),
+        first=np.where(proves, 0.0, running.first),
+    )
 
 
 def _limits(
