@@ -34,7 +34,7 @@ class Recipe:
 def _by_instructions(name: str, architecture: str, features: set[str], steps: str) -> Recipe:
     """Streams of headers, one after another a few steps apart; figures in docs/engines.md."""
     scans = (
-        Layout(steps, versions=8, stagger=3),
+        Layout(steps, versions=8, stagger=4),
         Layout(steps, versions=2, nonces=2, stagger=1),
         Layout(steps, nonces=4),
     )

@@ -15,7 +15,7 @@ from tests.fleet.work.engines.interpreter import run
 
 FIRST, STEP, THRESHOLD = 0xFFFF_FFF0, 3, 0x9000_0000
 LAYOUTS = [
-    *(Layout(steps, versions=8, stagger=3) for steps in ("x86", "arm")),
+    *(Layout(steps, versions=8, stagger=4) for steps in ("x86", "arm")),
     *(Layout(steps, versions=2, nonces=2, stagger=1) for steps in ("x86", "arm")),
     *(Layout(steps, nonces=4) for steps in ("x86", "arm")),
     Layout("formulas", lanes=16, versions=2),
