@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from fleet.work.engines.native.code import Code, Value, constants
 from fleet.work.engines.native.word import Pace, as_streams
-from fleet.work.sha256 import FORMULAS, Word, small_sigma_0, stage
+from fleet.work.sha256 import FORMULAS, STATE_WORDS, Word, small_sigma_0, stage
 
 
 class Instructions(ABC):
@@ -39,13 +39,12 @@ class Instructions(ABC):
 
     def schedule(self, w: Sequence[Word], /) -> Sequence[Word]:
         """The next four words of the message schedule, from the last sixteen."""
-        if latest(w[0], w[1], w[9], w[14]) < latest(
-            *w[:5], *w[9:13], *w[14:]
-        ):  # the first of the four is known earlier
+        first, last = latest(w[0], w[1], w[9], w[14]), latest(*w[:5], *w[9:13], *w[14:])
+        if first < last:  # part of the four is known earlier
             return FORMULAS.schedule(w)
         if latest(*w[:5]) == 0:  # what an instruction makes of constants is a constant, which LLVM does not know
-            known = FORMULAS.sums(w[:4], [small_sigma_0(word) for word in w[1:5]])
-            return self._each(lambda *v: self.code.unpack(self.sigma_1(*self._quads(v))), (*known, *w[8:]))
+            partial = FORMULAS.sums(w[:4], [small_sigma_0(word) for word in w[1:5]])
+            return self._each(self._rest_of_schedule, (*partial, *w[8:]))
         return self._each(self._schedule, w)
 
     def rounds(self, state: Sequence[Word], k: Sequence[int], w: Sequence[Word], /) -> Sequence[Word]:
@@ -53,9 +52,12 @@ class Instructions(ABC):
         self.pace.step += 1
         if latest(*state, *w[:3]) < stage(w[3]):  # three rounds are known earlier, and the fourth is two additions
             return FORMULAS.rounds(state, k, w)
-        return self._each(
-            lambda *v: self.four_rounds(v[:8], self._sum(constants(k), self.code.pack(v[8:]))), (*state, *w)
-        )
+
+        def rounds(*values: Value) -> Sequence[Value]:
+            kw = self._sum(constants(k), self.code.pack(values[STATE_WORDS:]))
+            return self.four_rounds(values[:STATE_WORDS], kw)
+
+        return self._each(rounds, (*state, *w))
 
     def sums(self, x: Sequence[Word], y: Sequence[Word], /) -> Sequence[Word]:
         """Sums of eight words."""
@@ -67,12 +69,19 @@ class Instructions(ABC):
         return self.pace.each(function, *(as_streams(self.pace, word) for word in words))
 
     def _schedule(self, *w: Value) -> Sequence[Value]:
+        """Four words from sixteen."""
         first, second, third, fourth = self._quads(w)
         return self.code.unpack(self.sigma_1(self.sigma_0(first, second), third, fourth))
 
+    def _rest_of_schedule(self, *w: Value) -> Sequence[Value]:
+        """Four words from what sigma 0 gave, and the last eight."""
+        partial, third, fourth = self._quads(w)
+        return self.code.unpack(self.sigma_1(partial, third, fourth))
+
     def _sums(self, *words: Value) -> Sequence[Value]:
-        x, x_, y, y_ = self._quads(words)
-        return [*self.code.unpack(self._sum(x, y)), *self.code.unpack(self._sum(x_, y_))]
+        """Eight words and eight."""
+        x_low, x_high, y_low, y_high = self._quads(words)
+        return [*self.code.unpack(self._sum(x_low, y_low)), *self.code.unpack(self._sum(x_high, y_high))]
 
     def _quads(self, words: Sequence[Value]) -> list[Value]:
         """Words packed by fours."""
