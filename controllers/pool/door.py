@@ -21,6 +21,8 @@ class Door:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.most = limits.connections
+        """Connections at once, at most."""
         self._allowances: OrderedDict[str, Allowance] = OrderedDict()
         self.inside: Counter[str] = Counter()
         """Connections now, by address."""
@@ -33,7 +35,7 @@ class Door:
         limits = self._limits
         if not self._allowance(address, now_s).take(1, now_s):
             cause = "too many attempts"
-        elif self.connections >= limits.connections:
+        elif self.connections >= self.most:
             cause = "too many connections"
         elif self.inside[address] >= limits.connections_per_address:
             cause = "too many connections of one address"

@@ -8,6 +8,7 @@ after what has been waiting for too long, in slices, so that ten thousand connec
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,8 @@ _SLICE: Final = 200
 _STEP_REAL_S: Final = 0.2
 _LISTEN_AGAIN_REAL_S: Final = 2.0
 _RATE_REAL_S: Final = 10.0
+_FILES_KEPT: Final = 128
+"""For everything but machines and their pools."""
 
 
 class Tap:
@@ -107,6 +110,7 @@ class Tap:
         Raises:
             OSError: the block file is there and cannot be read.
         """
+        self._make_room()
         for fault in self._shared.blocks.load():
             self._say("block", fault)
         for name in list(self._shared.blocks.open):
@@ -124,6 +128,17 @@ class Tap:
             await self._rescue.close()
             await self._shared.blocks.close()
             self._shared.logs.close()
+
+    def _make_room(self) -> None:
+        """As many open files as this process may have; no more machines than they are enough for."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        each = 2 if self._trunk is None else 1
+        enough_for = max((hard - _FILES_KEPT) // each, 1)
+        if hard != resource.RLIM_INFINITY and enough_for < self._shared.door.most:
+            self._shared.door.most = enough_for
+            self._say("tap", f"{enough_for} connections at most: this process may have {hard} files open")
 
     async def _listen(self) -> None:
         """Listen; a port in use is told once, and tried again."""
