@@ -83,7 +83,7 @@ def test_what_is_averaged_has_mean_one(mean: float) -> None:
 def test_it_covers_at_all_times(uneven: bool) -> None:
     """Looking at every share would leave out the true mean more often than stated, with a steady rate or a wild one."""
     dice = np.random.default_rng(20_261_124)
-    machines, looks = 3_000, 4_000
+    machines, looks = 3_000, 2_000
     step = np.full(looks, 1.0)
     if uneven:  # hours at a tenth of the rate, then an audit at twenty times it
         step = np.where(np.arange(looks) % 400 < 40, 20.0, 0.1)
