@@ -141,10 +141,11 @@ def show_report(found: Mapping[str, Any]) -> None:
         rows.append(("proof of work", f"{words}, {verified} of them verified one by one by the tap"))
     title = f"{found['day']}: {found['machines']} machines for {found['hours']:.1f} h at {hashprice}"
     console.print(table(title, ("", ""), rows, right=()))
-    for verdict in found["caught"].values():
+    for machine, verdict in found["caught"].items():
         proof = Proof.model_validate(verdict)
         when = "" if proof.since_s is None else f" at {datetime.fromtimestamp(proof.since_s, ZoneInfo(ZONE)):%H:%M}"
-        console.print(f"caught{when}: {proof.in_words()}", markup=False)
+        how = "caught" if machine in found["cheats"] or machine in found["fees"] else "called short, and is honest,"
+        console.print(f"{how}{when}: {proof.in_words()}", markup=False)
     for machine, fee in found["fees_seen"].items():
         told = f"{100 * fee['share']:.1f} % of its work ({fee['shares']:,.0f} shares) goes to a worker that is not ours"
         console.print(f"caught: {machine} hides a fee, counted by the tap, share by share: {told}", markup=False)

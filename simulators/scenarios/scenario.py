@@ -26,7 +26,7 @@ HOSTS_PER_BLOCK = 250
 ACCOUNT = "hashwatt"
 """Whose the machines are at their pool: workers are called ACCOUNT.MACHINE."""
 USUAL_THS = 100.0
-"""A machine of about so much begins at a difficulty that fits it."""
+"""A machine of so much begins at a difficulty that fits it."""
 FEE_WORKER = "shade.fee"
 """Whom hidden fees are paid to."""
 WEAR_USD = 0.15
@@ -50,7 +50,8 @@ class Mining:
 
     `machines`: ids (None: all). Machines have the tap first, where there is one, and the pool second. `fee_port` is that
     of another pool, to which hidden fees go. `hashes_per_s`: what the host is asked for, all machines together; the
-    scale follows from it and from the clock's speed.
+    scale follows from it and from the clock's speed. Without `vardiff` a share has the difficulty that brings a machine
+    of 100 TH/s so many a minute.
     """
 
     machines: frozenset[str] | None = None
@@ -59,6 +60,7 @@ class Mining:
     fee_port: int = 3335
     api_port: int = 3336
     shares_per_min: float = 12.0
+    vardiff: bool = True
     hashes_per_s: float = HASHES_PER_S
     cheats: Mapping[str, tuple[Cheat, ...]] = field(default_factory=dict)
     troubles: tuple[PoolTrouble, ...] = ()
@@ -95,7 +97,7 @@ class Mining:
         return PoolSettings(
             scale=scale,
             start_difficulty=2.0 ** round(log2(fitting)),
-            shares_per_min=self.shares_per_min,
+            shares_per_min=self.shares_per_min if self.vardiff else 0.0,
             retarget_s=max(60.0, speed),
             job_s=max(30.0, 0.5 * speed),
             grace_s=max(2.0, 0.5 * speed),

@@ -18,11 +18,11 @@ WELL_OFF: Final = 1.8
 STEP_MOST: Final = 16.0
 """Upwards in one go …"""
 STEP_LEAST: Final = 0.25
-"""… and downwards: a window may hold the hours in which a machine slept."""
+"""… and downwards."""
 PATIENCE: Final = 8.0
 """Windows without enough shares until the difficulty is halved."""
 EASED_MOST: Final = 4
-"""So often in a row: one who sleeps must not wake to a flood of shares."""
+"""So often without a share in between: one who sleeps must not wake to a flood of them."""
 
 
 class Vardiff:
@@ -41,6 +41,9 @@ class Vardiff:
         self._shares += 1
         self._eased = 0
         passed_s = at_s - self._since_s
+        if passed_s > PATIENCE * self._length_s:
+            # it may have slept: such a window says nothing of its rate
+            return self.set(at_s, self.difficulty)
         over = passed_s >= self._length_s and self._shares >= FEW_SHARES
         full = self._shares >= max(FULL * self._wanted * self._length_s / 60.0, FEW_SHARES)
         if self._wanted <= 0 or passed_s <= 0 or not (over or full):
