@@ -38,7 +38,8 @@ from fleet.work.counted import Counted
 from fleet.work.sha256d import Engine
 
 _BACKLOG: Final = 4_096
-_SWEEP_REAL_S: Final = 2.0
+_HOUSE_REAL_S: Final = 2.0
+_SWEEP_MOST_REAL_S: Final = 10.0
 _SLICE: Final = 200
 _STEP_REAL_S: Final = 0.2
 _LISTEN_AGAIN_REAL_S: Final = 2.0
@@ -196,7 +197,9 @@ class Tap:
 
     async def _keep_house(self) -> None:
         """Sweep in slices; move machines back to a preferred pool; write what the disk did not take."""
-        shared = self._shared
+        shared, limits = self._shared, self._settings.limits
+        every_s = min(_SWEEP_MOST_REAL_S, limits.unauthorized_s / 2, limits.idle_s / 2)
+        due_s = 0.0
         while True:
             now_s = self._loop.time()
             self._rates.append((now_s, shared.verifier.verified))
@@ -205,15 +208,21 @@ class Tap:
             shared.blocks.try_again()
             if self._trunk is not None:
                 self._trunk.sweep(now_s)
-            sessions = list(shared.sessions)
-            for at in range(0, len(sessions), _SLICE):
-                for session in sessions[at : at + _SLICE]:
-                    session.sweep(now_s)
-                await asyncio.sleep(0)
-            until_s = now_s + _SWEEP_REAL_S
+            if now_s >= due_s:
+                due_s = now_s + every_s
+                await self._sweep(now_s)
+            until_s = now_s + min(_HOUSE_REAL_S, every_s)
             while self._loop.time() < until_s:
                 self._move_some()
                 await asyncio.sleep(_STEP_REAL_S)
+
+    async def _sweep(self, now_s: float) -> None:
+        """Look after every session, some at a time."""
+        sessions = list(self._shared.sessions)
+        for at in range(0, len(sessions), _SLICE):
+            for session in sessions[at : at + _SLICE]:
+                session.sweep(now_s)
+            await asyncio.sleep(0)
 
     def _move_some(self) -> None:
         """Machines at a pool that is preferred less than the one in use come back, so many a second."""

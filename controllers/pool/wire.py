@@ -17,6 +17,7 @@ from fleet.work.stratum.lines import Lines, TooLong
 WRITE_BYTES_MOST: Final = 256 * 1024
 """Of answers and jobs that a peer has not read yet: some sixty jobs."""
 
+_ENDS: Final = b"\r\n\0"
 LINES_AT_ONCE: Final = 128
 """Of one connection, before the loop looks at the others: three milliseconds' work."""
 EARLY_BYTES_MOST: Final = 512 * 1024
@@ -81,6 +82,7 @@ class Wire(asyncio.Protocol):
         "_loop",
         "_made",
         "_paused",
+        "_plain_bytes",
         "cut",
         "heard_s",
         "lost",
@@ -99,7 +101,7 @@ class Wire(asyncio.Protocol):
         lost: Callable[[Cut | None], None],
     ) -> None:
         self._loop = loop
-        self._lines = Lines(line_bytes)
+        self._lines, self._plain_bytes = Lines(line_bytes), line_bytes
         self._allowance = Allowance(messages_per_s, 5.0, loop.time())
         self._held, self._early = bytearray(), bytearray()
         self._paused = self._in_turns = False
@@ -142,6 +144,11 @@ class Wire(asyncio.Protocol):
             self._loop.call_soon(self._next_turn)
         if count and not self._allowance.take(count, now_s):
             self.end(Cut.FLOOD)
+            return
+        if not self._held and data[-1:] == b"\n" and count == 1 and len(data) <= self._plain_bytes:
+            # nearly always: one line, whole
+            line = data.rstrip(_ENDS)
+            self.said(data, [line] if line else [])
             return
         try:
             lines = self._lines.feed(data)
