@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from dataclasses import replace
@@ -133,17 +134,27 @@ def on_free_ports(made: Any) -> tuple[Any, str]:
     """The same scenario with its pools on ports that nobody has now, and an address for a tap."""
     if made.mining is None:
         return made, TAP
-    while True:
-        with contextlib.ExitStack() as held:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                for other in range(port + 1, port + 4):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", other))
-            except (OSError, OverflowError):
-                continue
-        return replace(made, mining=made.mining.on_ports(port)), f"127.0.0.1:{port + 3}"
+    first = free_ports(4)
+    return replace(made, mining=made.mining.on_ports(first)), f"127.0.0.1:{first + 3}"
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody on 127.0.0.1 listens on now.
+
+    They lie below those that outgoing connections get, so that none of these takes one before it is listened on.
+
+    Raises:
+        OSError: there are none.
+    """
+    ports = range(20_000, 32_000 - count, count)
+    start = os.getpid() % len(ports)
+    order: list[int] = [*ports[start:], *ports[:start]]
+    for first in order:
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise OSError(f"no {count} ports in a row are free on 127.0.0.1 from {ports[0]} to {ports[-1]}")
 
 
 def mined_of(made: Any, speed: float, tap: str | None) -> Mined | None:

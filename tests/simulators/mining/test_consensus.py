@@ -7,7 +7,6 @@ pool, and through the tap: what the tap does to a share on its way must leave a 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ import pytest
 from controllers.clock import Clock
 from controllers.pool.settings import TapSettings
 from controllers.pool.tap import Tap
+from controllers.pretend.simulate import free_ports
 from fleet.catalogue import ANTMINER, LUXOS, WHATSMINER
 from fleet.work.counted import Counted, Flaw
 from fleet.work.sha256d import HashlibEngine, meets, sha256d
@@ -57,13 +57,6 @@ def judged(blocks: list[bytes], folder: Path) -> tuple[int, float]:
     return int(chain.get_active_chain().height), took_s
 
 
-def free_port() -> int:
-    """The first of four ports that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return min(int(probe.getsockname()[1]), 65_500)
-
-
 async def enough(pool: PretendPool, blocks: int = BLOCKS) -> None:
     """Until so many blocks were found."""
     async with asyncio.timeout(600.0):
@@ -93,7 +86,7 @@ def test_every_block_found_through_the_tap_is_a_block(dig: Dig, tmp_path: Path, 
     """If this fails, the tap loses a block, changes one, or counts other shares than the pool that paid for them."""
 
     async def run() -> tuple[list[FoundBlock], Counted, int]:
-        port, speed = free_port(), 60.0
+        port, speed = free_ports(4), 60.0
         pool = f"stratum+tcp://127.0.0.1:{port}"
         settings = TapSettings.model_validate(
             {
