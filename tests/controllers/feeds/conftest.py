@@ -19,6 +19,8 @@ DEADLINE_S = 20.0
 class SteppedClock:
     """Each sleep passes at once; after so many of them the sleeper sleeps for ever."""
 
+    speed = 1.0
+
     def __init__(self, sleeps: int, start_s: float = START_S) -> None:
         self.now_s = start_s
         self.left = sleeps
