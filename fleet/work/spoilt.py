@@ -71,10 +71,12 @@ def observe_spoilt(
 ) -> Spoilt:
     """Take in the counters of spoilt and of good shares, one row a machine, NaN where they are not known.
 
-    Rows that are no newer than before, or whose counters are not known, wait. When a counter or `uptime_s` falls the
-    machine started anew, and what came until then is left out. `tests` share the stated rate (None: the machines).
+    Rows that are no newer than before, or whose counters are not known or have not moved, wait. When a counter or
+    `uptime_s` falls the machine started anew, and what came until then is left out. `tests` share the stated rate (None: the machines).
     """
-    new = (heard_s > record.heard_s) & np.isfinite(bad) & np.isfinite(good)
+    # counters that have not moved may be those of an earlier, fuller look
+    moved = (bad != record.bad) | (good != record.good)
+    new = (heard_s > record.heard_s) & np.isfinite(bad) & np.isfinite(good) & moved
     if not new.any():
         return record
     uptime = np.full(len(record), np.nan) if uptime_s is None else uptime_s

@@ -85,6 +85,16 @@ def test_what_breaks_a_span(what: str, later: dict[str, float], counted: float) 
     assert record.total_shares[0] == (2.0 if counted else 0.0)
 
 
+def test_counters_that_only_full_looks_bring() -> None:
+    """Five minutes' shares would be taken as those of ten seconds, and the limit be that of a rate thirty times as high."""
+    record, check = Spoilt.nothing(1), SpoilCheck()
+    for look in range(91):
+        full = 200.0 * (look // 30)
+        record = observe_spoilt(record, check, heard_s=column(10.0 * look), bad=column(full / 100), good=column(full))
+    assert record.total_expected[0] == 3 * 202.0
+    assert record.limit[0] == pytest.approx(check.short_limit(column(202.0 / 300.0), 1)[0])
+
+
 def test_settings_that_contradict_each_other() -> None:
     """A bound that lies below what is usual would alarm at every machine."""
     with pytest.raises(ValidationError, match="expected less than too_many"):
