@@ -72,7 +72,8 @@ def observe_spoilt(
     """Take in the counters of spoilt and of good shares, one row a machine, NaN where they are not known.
 
     Rows that are no newer than before, or whose counters are not known or have not moved, wait. When a counter or
-    `uptime_s` falls the machine started anew, and what came until then is left out. `tests` share the stated rate (None: the machines).
+    `uptime_s` falls the machine started anew, and what came until then is left out. `tests` share the stated rate (None:
+    the machines).
     """
     # counters that have not moved may be those of an earlier, fuller look
     moved = (bad != record.bad) | (good != record.good)
