@@ -23,6 +23,7 @@ from controllers.pretend.site import real_day, site_tables
 from controllers.verify.recheck import recheck
 from controllers.verify.report import Report
 from fleet.catalogue import LUXOS
+from policies.proof import proofs
 from simulators.mining.cheats import Cheat, Trick
 from simulators.scenarios.scenario import FEE_WORKER, Block, Mining, Scenario
 from simulators.scenarios.scenario import site as roster_of
@@ -248,5 +249,57 @@ def test_through_the_tap_it_is_proved_share_by_share(tmp_path: Path, block: str)
         shares.write_bytes(content)
         code, output = await command("verify", "--recheck", str(told))
         assert (code, "1 shares are not as hard as was asked" in output) == (1, True), output
+
+    asyncio.run(work())
+
+
+def all_told(daemon: Daemon) -> bool:
+    """Has the pool told enough of every machine?"""
+    evidence = None if daemon.loop is None else daemon.loop.view.pool_evidence
+    return evidence is not None and bool((evidence.total_expected > 150).all())
+
+
+def test_without_a_tap_the_pools_own_page_speaks(tmp_path: Path, block: str) -> None:
+    """A pool whose word reaches nobody: workers that are no machine's, another unit, or figures of another moment."""
+    made, _ = mining_site(int(block.split(".")[1]))
+    speed, day = 60.0, real_day(date(2024, 8, 20))
+
+    async def work() -> None:
+        clock = Clock(speed, day.start_s)
+        tables: dict[str, Any] = site_tables(
+            made.roster,
+            day,
+            mined=mined_of(made, speed, None),
+            name="mining",
+            speed=speed,
+            state="state",
+            live=False,
+            secrets=tmp_path,
+            anchor_real_s=time.time(),
+        )
+        assert "tap" not in tables
+        tables["beliefs"] = {"share_check": {"shortfall": 0.15}}
+        path = tmp_path / "site.toml"
+        path.write_text(tomli_w.dumps(tables))
+        async with made.world(clock):
+            daemon = Daemon(load_site(path), clock)
+            running = asyncio.create_task(daemon.run())
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    while not running.done() and not all_told(daemon):
+                        await asyncio.sleep(0.1)
+                assert daemon.loop is not None
+                assert daemon.loop.last is not None
+                found = proofs(daemon.site.judgment, daemon.loop.last)
+                cheat, honest = (next(said for said in proof.sources if said.source == "pool") for proof in found)
+                assert cheat.delivered is not None
+                assert honest.delivered is not None
+                assert cheat.delivered < 0.92 < honest.delivered
+                assert [proof.tap for proof in found] == [None, None]
+                assert {state.source: state.ok for state in daemon.internals()["feeds"]}["ckpool"]
+                assert not [event for event in daemon.events.last if event.kind == "pool"]
+            finally:
+                daemon.stop()
+                await running
 
     asyncio.run(work())
