@@ -3,7 +3,7 @@
 Tap, pool and miners are processes of their own, the tap alone on one core. Every share is verified: its header is built
 and hashed; targets are so easy that no share has to be sought, so that the miners cost next to nothing. Latency is
 measured by the miners against connections that go straight to the pool at the same time. CPU is the operating system's
-account of the tap's process. Run: `python benchmarks/run.py tap`.
+account of the tap's process; beside it stands a bare proxy, which looks at nothing. Run: `python benchmarks/run.py tap`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SHARES_PER_MIN: Final = 20.0
 LOCAL: Final = 32
 SCALE: Final = 2.0**-38
 """So easy that every hash is a share of the local difficulty."""
-POOL: Final = {"pass": LOCAL, "aggregate": 32 * LOCAL}
+POOL: Final = {"bare": LOCAL, "pass": LOCAL, "aggregate": 32 * LOCAL}
 """The pool's difficulty: in pass mode the machines', aggregated one that every sixteenth share reaches."""
 BRANCHES: Final = 12
 JOB_S: Final = 30.0
@@ -104,6 +104,61 @@ def play_tap(how: str, pool_port: int) -> int:
             await asyncio.gather(running, return_exceptions=True)
 
     collect_seldom()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+    return 0
+
+
+class BareEnd(asyncio.Protocol):
+    """A machine's end of a proxy that looks at nothing."""
+
+    def __init__(self, pool_port: int) -> None:
+        self.pool_port = pool_port
+        self.early = b""
+        self.other: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connect to the pool too."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.opening = asyncio.get_running_loop().create_task(self.open())
+
+    async def open(self) -> None:
+        """The pool's end."""
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(lambda: BareBack(self.transport), "127.0.0.1", self.pool_port)
+        transport.write(self.early)
+        self.other = transport
+
+    def data_received(self, data: bytes) -> None:
+        """To the pool."""
+        if self.other is None:
+            self.early += data
+        else:
+            self.other.write(data)
+
+
+class BareBack(asyncio.Protocol):
+    """Its pool's end."""
+
+    def __init__(self, machine: asyncio.Transport) -> None:
+        self.machine = machine
+
+    def data_received(self, data: bytes) -> None:
+        """To the machine."""
+        self.machine.write(data)
+
+
+def play_bare(pool_port: int) -> int:
+    """Be a proxy that looks at nothing: what the event loop and the kernel cost alone."""
+    pin(0)
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: BareEnd(pool_port), "127.0.0.1", 0, backlog=4_096)
+        say({"port": server.sockets[0].getsockname()[1], "engine": "none"})
+        while await loop.run_in_executor(None, sys.stdin.readline):
+            say({"status": {"verified": 0}, "shares": float("inf"), "flawed": 0})
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())
     return 0
@@ -495,7 +550,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.play and args.priority:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     if args.play == "tap":
-        return play_tap(args.how, args.pool_port)
+        return play_bare(args.pool_port) if args.how == "bare" else play_tap(args.how, args.pool_port)
     if args.play == "pool":
         return play_pool(args.how)
     if args.play == "miners":
@@ -508,7 +563,7 @@ def compared(args: argparse.Namespace) -> int:
     figures: dict[str, Any] = {}
     missed = []
     print("flat out: every share verified, a bunch of shares from each machine at a time")
-    for how in ("pass", "aggregate"):
+    for how in ("bare", "pass", "aggregate"):
         for window in (1, 50):
             case = Case(how, machines=100, each=400 if window == 1 else 1_000, window=window)
             runs = [measured(case, priority=args.priority) for _ in range(args.rounds)]
@@ -519,9 +574,9 @@ def compared(args: argparse.Namespace) -> int:
             )
     if max(figures[f"flat {how} 50"]["per_s"] for how in ("pass", "aggregate")) < SHARES_PER_S_LEAST:
         missed.append(f"fewer than {SHARES_PER_S_LEAST:,.0f} shares/s")
-    for how in ("pass", "aggregate"):
-        # in pass mode each machine has two sockets, and twenty thousand are what this process may have
-        machines = min(args.machines, 9_900) if how == "pass" else args.machines
+    for how in ("bare", "pass", "aggregate"):
+        # where each machine has two sockets, a process that may have twenty thousand files serves no more
+        machines = args.machines if how == "aggregate" else min(args.machines, 9_900)
         run = measured(Case(how, machines=machines, seconds=args.seconds), priority=args.priority)
         added = {key: run["through_ms"][key] - run["direct_ms"][key] for key in run["through_ms"]}
         figures[f"paced {how}"] = {**run, "added_ms": added, "machines": machines}
@@ -532,6 +587,8 @@ def compared(args: argparse.Namespace) -> int:
             f"straight {run['direct_ms']['p50']:.2f} and {run['direct_ms']['p99']:.2f}, "
             f"added p50 {added['p50']:.2f} p99 {added['p99']:.2f} ms; {run['lost']} without an answer"
         )
+        if how == "bare":
+            continue
         if run["cpu_share"] > CPU_SHARE_MOST:
             missed.append(f"{how}: more than {CPU_SHARE_MOST:.0%} of a core")
         if added["p99"] > ADDED_P99_MS_MOST:

@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from controllers.commands.order import duration_s
 from controllers.config import load_site
 from controllers.control import ask_daemon
 from controllers.exits import Exit
@@ -19,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", type=Path, required=True, help="the site file")
     parser.add_argument("--shares-per-min", type=float, help="how many shares; the site file's number where not given")
     parser.add_argument(
-        "--for", dest="for_s", type=float, metavar="SECONDS", help="how long; the site file's where not given"
+        "--for",
+        dest="for_s",
+        type=duration_s,
+        metavar="TIME",
+        help="how long: 90s, 5m, 1h; the site file's where not given",
     )
     parser.add_argument("--end", action="store_true", help="let go of the machine now")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")

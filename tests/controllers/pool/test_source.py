@@ -119,6 +119,15 @@ def test_inside_the_daemon(tmp_path: Path) -> None:
                     answer = await asked(**request)
                     assert not answer["ok"]
                     assert told in answer["error"]
+                command = (*HASHWATT, "audit", "m2", "--site", str(tmp_path / "site.toml"))
+                for words, code, answer_said in (
+                    (("--shares-per-min", "600", "--for", "5m"), 0, b"for 300 s, at difficulty"),
+                    (("--end",), 0, b"m2: let go"),
+                    (("--end",), 0, b"was not under audit"),
+                ):
+                    ran = await asyncio.create_subprocess_exec(*command, *words, stdout=asyncio.subprocess.PIPE)
+                    out, _ = await ran.communicate()
+                    assert (ran.returncode, answer_said in out) == (code, True), out
                 daemon.stop()
                 await asyncio.wait_for(miner.ended.wait(), 10)
             await asyncio.wait_for(running, 20)
