@@ -78,8 +78,6 @@ class Puzzle:
         except (TypeError, ValueError, AttributeError) as error:
             raise Unreadable(f"mining.notify: {error}") from error
         self.difficulty, self.extranonce1, self.mask = difficulty, extranonce1, mask
-        self.over = False
-        """Was it made stale by a clean job?"""
         self._counter = counter
         self._extranonce2 = b""
         self._head = b""

@@ -2,7 +2,8 @@
 
 Written from slush's Stratum protocol, BIP 310 and cgminer's behaviour; requests of the opening go one after another,
 each when the one before was answered. A new difficulty, extranonce or mask counts from the next job on, as the protocol
-has it (a mask at once, as BIP 310 has it). What a pool may send is bounded: a line, the jobs kept, the shares waiting.
+has it (a mask at once, as BIP 310 has it). What a pool may send is bounded: a line, and the shares that wait for
+its answer; of its jobs the last one is worked on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from simulators.mining.puzzle import Counter, Puzzle, Unreadable
 
 LINE_BYTES: Final = 65_536
 WAITING_MOST: Final = 4_096
-JOBS_KEPT: Final = 64
 STALE_CODE: Final = 21
 
 
@@ -75,7 +75,6 @@ class MinerSession(asyncio.Protocol):
         self._steps = list(firmware.opening)
         self._asked: dict[int, Step] = {}
         self._waiting: dict[int, Share] = {}
-        self._puzzles: dict[str, Puzzle] = {}
 
     @property
     def user(self) -> str:
@@ -223,13 +222,6 @@ class MinerSession(asyncio.Protocol):
             counter=self._counter,
             mask=self.mask,
         )
-        if puzzle.clean:
-            for other in self._puzzles.values():
-                other.over = True
-            self._puzzles.clear()
-        self._puzzles[puzzle.job] = puzzle
-        while len(self._puzzles) > JOBS_KEPT:
-            del self._puzzles[next(iter(self._puzzles))]
         self.puzzle = puzzle
         self.ready.set()
         self._hears.jobs(self, puzzle)

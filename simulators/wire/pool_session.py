@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from fleet.work.target import difficulty_of_target
 from simulators.wire.pool_books import Cause
-from simulators.wire.pool_settings import PoolFault
+from simulators.wire.pool_settings import FLOOD, GARBAGE, PoolFault
 from simulators.wire.pool_vardiff import Vardiff
 from simulators.wire.pool_work import Claim, Found, Given, Job, Misread, Rules, judge, word
 
@@ -27,8 +27,6 @@ BAD_LINES_MOST: Final = 20
 WORKERS_MOST: Final = 64
 BUFFER_MOST: Final = 4 * 2**20
 """A miner that reads nothing is cut when so much waits for it."""
-FLOOD: Final = b'{"id":null,"method":"mining.notify","params":["' + b"0" * 1_000_000
-GARBAGE: Final = (b"\xff\xfe\x00garbage\n", b"{}\n", b"[1,2\n", b'{"id":7,"method":42,"params":null}\n', b"\n")
 
 
 class PoolSession(asyncio.Protocol):
@@ -68,6 +66,12 @@ class PoolSession(asyncio.Protocol):
     def difficulty(self) -> float:
         """What is asked of it now."""
         return self._vardiff.difficulty
+
+    @property
+    def peer(self) -> str:
+        """The address that it calls from; empty before it does."""
+        found = None if self._transport is None else self._transport.get_extra_info("peername")
+        return str(found[0]) if found else ""
 
     # ------------------------------------------------------------------------------------------------------ connection
 

@@ -15,6 +15,9 @@ from typing import Final
 
 ROLLED_BITS: Final = 0x1FFF_E000
 """BIP 320's sixteen bits of the version."""
+FLOOD: Final = b'{"id":null,"method":"mining.notify","params":["' + b"0" * 1_000_000
+GARBAGE: Final = (b"\xff\xfe\x00garbage\n", b"{}\n", b"[1,2\n", b'{"id":7,"method":42,"params":null}\n', b"\n")
+"""What a flood and garbage look like."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,22 @@ def test_each_cheat_costs_its_owner_what_the_plan_says(
         assert WORKER not in books
 
 
+def test_a_machine_does_not_count_what_it_gives_away(dig: Dig, virtually: Any) -> None:
+    """If this fails, a hidden fee is in the machine's own counters, where its firmware would have left it out."""
+
+    async def run() -> tuple[int, int, int]:
+        cheats = {1: (Cheat(Trick.FOREIGN, 0.5, worker=FEE),)}
+        async with dig(cheats=cheats, speed=120.0) as world:
+            before = world.units[0].telemetry().accepted
+            await asyncio.sleep(10.0)
+            books = world.pools["pool"].books
+            return world.units[0].telemetry().accepted - before, books[WORKER].shares, books[FEE].shares
+
+    counted, ours, theirs = virtually(run())
+    assert theirs > 100
+    assert abs(counted - ours) <= 0.1 * ours
+
+
 def test_heat_makes_errors(dig: Dig, virtually: Any) -> None:
     """If this fails, a hot machine loses nothing, or its errors are not seen by the firmware and at the pool."""
 

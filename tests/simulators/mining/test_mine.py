@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from fleet.catalogue import ANTMINER, LUXOS, WHATSMINER
 from fleet.machine import SLEEP, Machine, Roster
+from fleet.work.sha256d import HashlibEngine
 from simulators.clock import ScaledClock
 from simulators.mining.mined import Mined
 from simulators.mining.work import Work, scale_for
@@ -20,7 +22,7 @@ from simulators.physics import Spread
 from simulators.wire.pool import PretendPool
 from simulators.wire.pool_settings import PoolPlace, PoolSettings
 from simulators.world import World
-from tests.simulators.mining.conftest import ACCOUNT, DIFFICULTY, SCALE, START_S, Dig
+from tests.simulators.mining.conftest import ACCOUNT, DIFFICULTY, SCALE, START_S, Dig, Opened
 
 TRIO = (LUXOS, ANTMINER, WHATSMINER)
 SIGMAS = 4.5
@@ -166,6 +168,21 @@ def test_pools_on_the_wire_are_those_that_are_mined_at(
     assert [one["Status"] for one in said] == ["Dead", "Alive"]
     assert abs(said[1][accepted] - shares) <= 0.05 * shares
     assert work is None or said[1][work] == pytest.approx(said[1][accepted] * DIFFICULTY)
+
+
+def test_each_machine_calls_from_its_own_address(trio: Roster, pool: Opened) -> None:
+    """If this fails, nobody can tell by the address which machine a share came from."""
+
+    async def run() -> set[str]:
+        async with pool(speed=1.0) as made:
+            roster = Roster.of([replace(one, ports={"api": 0, "web": 0, "api_v2": 0}) for one in trio.machines])
+            world = World(roster, 5, made.clock, work=Work(SCALE, (made.url,)), engine=HashlibEngine())
+            async with world, asyncio.timeout(10.0):
+                while len(made.books) < len(roster):
+                    await asyncio.sleep(0.01)
+                return {session.peer for session in made.sessions}
+
+    assert asyncio.run(run()) == {one.host for one in trio.machines}
 
 
 def test_mining_that_begins_later_goes_on_from_the_counters_that_are_there(
