@@ -50,8 +50,7 @@ class Counting:
         trial = self.trial
         moment_s = evidence.booked_s if counted_s is None else np.full(len(evidence), counted_s)
         begins, lost = self._begins(evidence), self._lost(evidence)
-        waits = (np.isnan(self.from_s) & ~begins) | lost
-        fresh = begins | waits
+        fresh = begins | lost
         trial = replace(
             trial,
             from_shares=np.where(fresh, evidence.total_shares, trial.from_shares),

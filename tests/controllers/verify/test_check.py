@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from controllers.verify.check import Check
 from controllers.verify.reporting import report_of
+from controllers.verify.seen import Seen
+from fleet.work.counted import Flaw
 from fleet.work.evidence import Evidence, Source, Verdict
 from tests.controllers.verify.checked import STEP_S, Mine, asked, carried_out, readings, site
 
@@ -154,3 +156,23 @@ def test_flaws_are_those_of_its_time() -> None:
     counted = records[-1].snapshot.counted
     assert counted is not None
     assert tap.shares < counted.shares[0]
+
+
+def test_a_tap_that_begins_anew_takes_nothing_away() -> None:
+    """Flaws and shares below nothing, because the tap's counters began at zero again in the middle of a check."""
+    mine = Mine((1.0,), ("tap",), price=10.0, foreign=0.1)
+    snapshot = mine.tick().snapshot
+    assert snapshot.counted is not None
+    seen, rows, before = Seen.nothing(1), np.array([0]), snapshot.counted
+    flawed: list[float] = []
+    for epoch, grown in ((1, 5.0), (1, 9.0), (2, 1.0), (2, 4.0)):
+        counted = replace(before, epoch=epoch, flawed=np.full((1, len(Flaw)), grown), shares=np.array([10 * grown]))
+        seen = seen.after(10.0, before if flawed else None, replace(snapshot, counted=counted), rows, 60.0)
+        before = counted
+        flawed.append(float(seen.flawed[0, 0]))
+    # what was counted before the check, and what a new tap had counted until it was first seen, are left out
+    assert flawed == [0.0, 4.0, 4.0, 7.0]
+    assert (seen.shares[0], seen.lives, seen.watched_s) == (70.0, 1, 40.0)
+    again = Seen.of(json.loads(json.dumps(seen.kept())))
+    assert again.flawed.tolist() == seen.flawed.tolist()
+    assert again.shares.tolist() == seen.shares.tolist()

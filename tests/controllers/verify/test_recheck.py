@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from controllers.exits import BadArgument, Exit
 from controllers.pool.share_log import RECORD_BYTES
 from controllers.verify.recheck import NoReport, recheck
 from controllers.verify.report import Report
-from tests.controllers.verify.checked import written
+from controllers.verify.shares import with_shares
+from tests.controllers.verify.checked import SCALE, written
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,36 @@ def test_shares_that_were_made_up_are_found(tmp_path: Path) -> None:
     faults = recheck(path).faults
     assert "m0: 1 shares stand there twice" in faults
     assert "report.shares is not the file that the report names (its SHA-256 differs)" in faults
+
+
+def test_shares_of_another_time_are_left_out_and_a_log_that_is_not_whole_is_told(tmp_path: Path) -> None:
+    """Last week's shares that prove this week's check, or a log of which half is gone and nobody says so."""
+    report, _ = written(tmp_path)
+    machine = report.machines[0]
+    assert machine.spoken is not None
+    assert machine.spoken.from_s is not None
+    assert machine.log is not None
+    bare = report.model_copy(update={"machines": (machine.model_copy(update={"log": None}),), "notes": ()})
+    before = replace_times(tmp_path / "m0.log", machine.spoken.from_s)
+    (tmp_path / "old.log").write_bytes(before)
+    logs = {"m0": [str(tmp_path / "old.log"), str(tmp_path / "m0.log")]}
+    whole, content = with_shares(bare, logs, "x.shares", SCALE)
+    assert whole.machines[0].log == machine.log.model_copy(update={"offset": 0})
+    assert len(content) == machine.log.records * RECORD_BYTES
+    (tmp_path / "half.log").write_bytes((tmp_path / "m0.log").read_bytes()[: len(content) // 2])
+    half, _ = with_shares(bare, {"m0": [str(tmp_path / "half.log")]}, "x.shares", SCALE)
+    assert any("it is not whole" in note for note in half.notes)
+    gone, nothing = with_shares(bare, {"m0": [str(tmp_path / "gone.log")]}, "x.shares", SCALE)
+    assert nothing == b""
+    assert any("the share log of m0 cannot be read" in note for note in gone.notes)
+
+
+def replace_times(log: Path, at_s: float) -> bytes:
+    """The same shares, all of one time."""
+    content = bytearray(log.read_bytes())
+    for offset in range(88, len(content), RECORD_BYTES):
+        content[offset : offset + 8] = struct.pack("<d", at_s)
+    return bytes(content)
 
 
 def test_a_share_file_that_is_gone_or_elsewhere_is_told(copy: Path) -> None:

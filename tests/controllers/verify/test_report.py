@@ -120,6 +120,25 @@ def test_the_page_is_whole_and_stands_alone(report: Report) -> None:
         assert wanted in shown, wanted
 
 
+def test_whatever_is_said_is_shown_as_it_is(report: Report) -> None:
+    """A name, a place, a note or a cause that is markup: of each text in turn, the page stays whole and shows the words."""
+    values, chosen = report.model_dump(mode="json"), {"source", "verdict", "ended"}
+    for path in leaves(values):
+        place = values
+        for key in path[:-1]:
+            place = place[key]
+        if not isinstance(place[path[-1]], str) or path[-1] in chosen:
+            continue
+        kept, place[path[-1]] = place[path[-1]], HOSTILE
+        text = page(Report.model_validate(values))
+        place[path[-1]] = kept
+        tags = Tags()
+        tags.feed(text)
+        tags.close()
+        assert (tags.open, len(tags.scripts)) == ([], 1), path
+        assert "<script>alert" not in text, path
+
+
 def test_the_page_carries_the_report(report: Report) -> None:
     """A page and a JSON that tell two different stories."""
     content = content_of(page(report))
