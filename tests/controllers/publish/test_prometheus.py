@@ -24,6 +24,7 @@ from controllers.publish.machine_families import BOARDS_MOST, FANS_MOST
 from controllers.publish.prometheus import MetricsServer
 from controllers.publish.settings import MetricsSettings
 from controllers.publish.site_families import Internals
+from controllers.publish.tap_families import tap_families
 from fleet.columns import Floats
 from fleet.work.evidence import Source
 from policies.site_sums import machine_columns, site_sums
@@ -322,6 +323,22 @@ def row(family: Metric) -> str:
     keys = sorted({key for sample in family.samples for key in sample.labels} - {"le"})
     name = f"{family.name}_total" if family.type == "counter" else family.name
     return f"| `{name}` | {family.type} | {', '.join(keys) or '–'} | {family.documentation} |"
+
+
+def test_the_tap_shows_its_status() -> None:
+    """A tap that is down and looks well, a pool of another number, or a block that was lost in the sums."""
+    found = {(name, *dict(key).values()): value for (name, key), value in samples(rendered()).items()}
+    assert found["hashwatt_tap_up",] == 1.0
+    assert found["hashwatt_tap_pool_in_use",] == 2.0
+    assert found["hashwatt_tap_connections",] == 3.0
+    assert (found["hashwatt_tap_blocks", "found"], found["hashwatt_tap_blocks", "open"]) == (1.0, 1.0)
+    assert found["hashwatt_tap_flawed_total", "foreign"] == 50.0
+    assert found["hashwatt_tap_flawed_total", "low"] == 0.0
+    assert found["hashwatt_tap_turned_away_total", "too many connections"] == 2.0
+    names = [family.name for family in tap_families(None, there=True)]
+    assert names == ["hashwatt_tap_up"]
+    assert [sample.value for family in tap_families(None, there=True) for sample in family.samples] == [0.0]
+    assert list(tap_families(None, there=False)) == []
 
 
 def test_families_stand_together() -> None:

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controllers.verify.check import Check
+from controllers.verify.counting import Counting
 from controllers.verify.reporting import report_of
 from controllers.verify.seen import Seen
 from fleet.work.counted import Flaw
 from fleet.work.evidence import Evidence, Source, Verdict
+from fleet.work.share_check import ShareCheck
 from tests.controllers.verify.checked import STEP_S, Mine, asked, carried_out, readings, site
 
 SOURCES = [("counters",), ("tap",), ("counters", "tap"), ("counters", "pool")]
@@ -33,7 +35,7 @@ def test_it_ends_when_every_machine_has_its_verdict(sources: tuple[str, ...]) ->
     mine = Mine((0.8, 1.0), sources, price=10.0)
     check = began(mine)
     records = carried_out(mine, check)
-    assert check.ended == "verdicts"
+    assert (check.ended, check.ended_s) == ("verdicts", mine.site.at_s)
     assert list(check.verdict) == [Verdict.SHORT, Verdict.HONEST]
     assert len(records) * STEP_S < 6 * 3_600
     told = check.told(mine.judgment.beliefs)
@@ -176,3 +178,20 @@ def test_a_tap_that_begins_anew_takes_nothing_away() -> None:
     again = Seen.of(json.loads(json.dumps(seen.kept())))
     assert again.flawed.tolist() == seen.flawed.tolist()
     assert again.shares.tolist() == seen.shares.tolist()
+
+
+def test_a_count_begins_with_the_first_booking_after_the_beginning() -> None:
+    """Shares of before the check, of a booking that was under way when it began, counted as the check's own."""
+
+    def evidence(booked_s: float, total: float) -> Evidence:
+        column = np.array([total])
+        return replace(Evidence.nothing(1), booked_s=np.array([booked_s]), total_shares=column, total_expected=column)
+
+    check, told = ShareCheck(), []
+    counting = Counting.begun(evidence(100.0, 50.0), 130.0)
+    for booked_s, total in ((100.0, 50.0), (160.0, 60.0), (160.0, 60.0), (220.0, 75.0)):
+        counting = counting.after(evidence(booked_s, total), check, None)
+        told.append((float(counting.from_s[0]), float(counting.to_s[0]), float(counting.trial.expected[0])))
+    assert np.array_equal(
+        told, [(np.nan, np.nan, 0.0), (160.0, np.nan, 0.0), (160.0, np.nan, 0.0), (160.0, 220.0, 15.0)], equal_nan=True
+    )
