@@ -17,6 +17,8 @@ from fleet.work.counted import Flaw
 from policies.proof import Proof
 
 _CENT = 0.01
+_WELL = 0.99
+"""Who delivers less of its claim is short."""
 _FEE_SHARES = 10
 """So many shares for somebody else are no accident."""
 
@@ -49,10 +51,14 @@ def report(daemon: Daemon, world: Any, books: Books, made: Any) -> dict[str, Any
     profit_usd = books.profit_usd - wear_usd
     spread_usd = clairvoyant_usd - always_on_usd
     verdicts = {machine: proof.model_dump(mode="json") for machine, proof in daemon.claims.found_short.items()}
-    fees = {} if made.mining is None else made.mining.fees()
+    fees, foreign = ({}, ()) if made.mining is None else (made.mining.fees(), made.mining.foreign())
+    mined = None if world.mine is None else _mined(daemon, world)
+    short = set(made.claims) | {
+        machine for machine, ratio in (mined or {}).get("delivered", {}).items() if ratio < _WELL
+    }
     seen = _fees_seen(daemon)
     return {
-        "ok": set(verdicts) >= set(made.claims) and set(seen) == set(fees) and not loop.failures,
+        "ok": set(verdicts) >= set(made.claims) and set(seen) >= set(foreign) and not loop.failures,
         "day": books.day.date.isoformat(),
         "machines": len(roster),
         "hours": hours,
@@ -75,7 +81,8 @@ def report(daemon: Daemon, world: Any, books: Books, made: Any) -> dict[str, Any
         "cheats": dict(made.claims),
         "fees": fees,
         "fees_seen": seen,
-        "mined": None if world.mine is None else _mined(daemon, world),
+        "mined": mined,
+        "short": sorted(short),
         "events": dict(Counter(daemon.events.counts)),
     }
 
@@ -144,12 +151,12 @@ def show_report(found: Mapping[str, Any]) -> None:
     for machine, verdict in found["caught"].items():
         proof = Proof.model_validate(verdict)
         when = "" if proof.since_s is None else f" at {datetime.fromtimestamp(proof.since_s, ZoneInfo(ZONE)):%H:%M}"
-        how = "caught" if machine in found["cheats"] or machine in found["fees"] else "called short, and is honest,"
+        how = "caught" if machine in found["short"] else "called short, and is honest,"
         console.print(f"{how}{when}: {proof.in_words()}", markup=False)
     for machine, fee in found["fees_seen"].items():
         told = f"{100 * fee['share']:.1f} % of its work ({fee['shares']:,.0f} shares) goes to a worker that is not ours"
         console.print(f"caught: {machine} hides a fee, counted by the tap, share by share: {told}", markup=False)
-    for machine in set(found["fees"]) - set(found["fees_seen"]):
+    for machine in set(found["fees"]) - set(found["fees_seen"]) - set(found["caught"]):
         console.print(
             f"{machine} hides a fee of {100 * found['fees'][machine]:g} % and was not caught in this time", markup=False
         )

@@ -73,6 +73,15 @@ class Mining:
         }
         return {machine: share for machine, share in shares.items() if share}
 
+    def foreign(self) -> tuple[str, ...]:
+        """Ids of machines whose shares for somebody else come by on the way to their own pool."""
+
+        def shows(one: Cheat) -> bool:
+            renamed = one.trick is Trick.RENAMED and one.worker.split(".", 1)[0] != self.account
+            return renamed or one.trick is Trick.FOREIGN
+
+        return tuple(machine for machine, plan in self.cheats.items() if any(shows(one) for one in plan))
+
     def on_ports(self, first: int) -> Mining:
         """The same with the pool, the pool of the fees and the pages on a port and the next two; fees go there too."""
         url = f"stratum+tcp://127.0.0.1:{first + 1}"

@@ -56,6 +56,22 @@ def test_a_short_demo_reports_what_happened() -> None:
     assert "\x1b" not in done.stderr, "a log has no colours and no cursor movements"
 
 
+def test_a_demo_whose_machines_mine_for_real_counts_every_share() -> None:
+    """A demo of the proof in which shares are lost, or a hidden fee is not seen, proves the opposite."""
+    words = ("--scenario", "mining", "--hours", "2", "--seconds", "20", "--net", net(), "--json")
+    done = subprocess.run([*HASHWATT, "demo", *words], capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode in {0, 1}, done.stderr
+    found = json.loads(done.stdout)
+    mined = found["mined"]
+    assert mined["machines"] == 12
+    assert mined["verified"] == pytest.approx(mined["shares"], rel=0.05)
+    assert set(found["fees_seen"]) == {"lux-003", "wm-004"}
+    assert found["fees_seen"]["lux-003"]["share"] == pytest.approx(0.05, abs=0.03)
+    assert found["fees_seen"]["wm-004"]["share"] == 1.0
+    assert found["fees"] == {"lux-003": 0.05, "lux-004": 0.05}
+    assert "wm-004" in found["caught"], "nothing of its work is ours"
+
+
 def test_the_books_price_each_interval_at_its_own_price() -> None:
     """A bill at the day's mean price would make every policy look alike."""
     start_s = 1_724_130_000.0

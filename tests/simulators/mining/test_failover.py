@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from simulators.unit import PoolSlot
 from simulators.wire.pool_settings import PoolFault, PoolTrouble
 from simulators.world import World
 from tests.simulators.mining.conftest import START_S, Dig
+from tests.simulators.mining.test_session import polite
 
 TRIO = (LUXOS, ANTMINER, WHATSMINER)
 BOTH = ("stratum+tcp://127.0.0.1:3334", "stratum+tcp://127.0.0.1:3335")
@@ -89,6 +92,37 @@ def test_a_pool_that_says_nothing_is_left(dig: Dig, virtually: Any) -> None:
             return reached_s - START_S
 
     assert 4.9 <= virtually(run()) <= 6.0
+
+
+def test_a_pool_that_falls_silent_is_called_anew(dig: Dig, virtually: Any) -> None:
+    """If this fails, a machine hashes for ever on the last job of a pool whose line is dead."""
+
+    async def run() -> list[float]:
+        called: list[float] = []
+        writers: list[asyncio.StreamWriter] = []
+        loop = asyncio.get_running_loop()
+
+        async def talks_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            called.append(loop.time())
+            writers.append(writer)
+            while line := await reader.readline():
+                for answer in polite(json.loads(line)):
+                    if "submit" not in line.decode():
+                        writer.write(json.dumps(answer).encode() + b"\n")
+
+        server = await asyncio.start_server(talks_once, "127.0.0.1", 3999)
+        async with dig(pools=("stratum+tcp://127.0.0.1:3999",), speed=10.0):
+            await asyncio.sleep(30.0)
+        server.close()
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(0.1)
+        return called
+
+    called = virtually(run())
+    gaps = [later - earlier for earlier, later in pairwise(called)]
+    assert len(called) == 3
+    assert all(12.0 <= gap <= 13.0 for gap in gaps)  # cgminer's two minutes, at ten times the speed
 
 
 def test_the_pool_sends_machines_elsewhere(dig: Dig, virtually: Any) -> None:

@@ -82,6 +82,7 @@ def test_hidden_fees_are_known_by_machine() -> None:
     mining = scenario("mining", 1, 60).mining
     assert mining is not None
     assert mining.fees() == {"lux-003": 0.05, "lux-004": 0.05}
+    assert mining.foreign() == ("lux-003", "wm-004")
 
 
 def test_machines_call_the_tap_first_and_the_pool_second() -> None:
