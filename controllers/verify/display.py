@@ -97,15 +97,16 @@ def bar(row: Mapping[str, Any], shortfall: float, colour: str) -> Text:
     """The interval on a scale, the claim and the shortfall marked."""
     from rich.text import Text
 
-    cells = [" "] * _WIDTH
-    cells[_cell(1.0 - shortfall)], cells[_cell(1.0)] = "┊", "│"
+    cells, claim, short = [" "] * _WIDTH, _cell(1.0), _cell(1.0 - shortfall)
+    cells[short], cells[claim] = "┊", "│"
+    if row["low"] is None or row["high"] is None or row["ratio"] is None:
+        return Text("".join(cells))
+    low, high = _cell(row["low"]), _cell(row["high"])
+    for cell in range(low, high + 1):
+        cells[cell] = {claim: "┿", short: "╍"}.get(cell, "━")
+    cells[_cell(row["ratio"])] = "●"
     text = Text("".join(cells))
-    if row["low"] is not None and row["high"] is not None and row["ratio"] is not None:
-        low, high, middle = _cell(row["low"]), _cell(row["high"]), _cell(row["ratio"])
-        drawn = cells[:low] + ["━"] * (high - low + 1) + cells[high + 1 :]
-        drawn[middle] = "●"
-        text = Text("".join(drawn))
-        text.stylize(colour, low, high + 1)
+    text.stylize(colour, low, high + 1)
     return text
 
 
