@@ -36,6 +36,29 @@ _LIKE: Final[Mapping[str, str]] = {
     "view.standing": "view.mode",
     "view.worst_w": "snapshot.heard.power_w",
     "decision.choices.target": "view.standing",
+    **{
+        f"view.{source}.{name}": f"snapshot.heard.{like}"
+        for source in ("evidence", "pool_evidence", "tap_evidence", "rejects")
+        for name, like in {
+            "heard_s": "at_s",
+            "booked_s": "at_s",
+            "claim_ths": "hashrate_ths",
+            "power_w": "power_w",
+            "uptime_s": "uptime_s",
+            "seen": "accepted_difficulty",
+            "counter": "accepted_difficulty",
+            "share_difficulty": "share_difficulty",
+            "bad": "rejected",
+            "good": "accepted",
+        }.items()
+    },
+    "view.pool_evidence.seen": "snapshot.pool_told.work",
+    "view.pool_evidence.counter": "snapshot.pool_told.work",
+    "view.pool_evidence.booked_s": "snapshot.pool_told.heard_s",
+    "view.pool_evidence.told_s": "snapshot.pool_told.heard_s",
+    "view.tap_evidence.counter": "snapshot.counted.shares",
+    "view.tap_evidence.exposure": "snapshot.counted.exposure",
+    "view.tap_evidence.share_difficulty": "snapshot.counted.difficulty",
 }
 """Columns that mostly equal another, earlier one of the same record."""
 
