@@ -6,10 +6,12 @@ import asyncio
 import resource
 import signal
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from controllers.pool.blocks import Answer, Block, Blocks
 from tests.controllers.pool.conftest import EASY, HonestPool, Miner, Work, met, standing, twice
@@ -54,6 +56,31 @@ def test_a_block_is_on_disk_before_its_answer_is_told(tmp_path: Path) -> None:
             assert entries(tmp_path)[1]["answer"]["accepted"] is True
             wanted = {"found": 1, "accepted": 1, "refused": 0, "open": [], "not_on_disk": 0}
             await met(lambda: tap.tap.status()["blocks"] == wanted)
+
+    asyncio.run(world())
+
+
+@pytest.mark.parametrize("how", ["pass", "aggregate"])
+def test_an_answer_waits_for_the_disk(tmp_path: Path, how: str) -> None:
+    """A machine that is told that its block was accepted, and a site that knows nothing of it after a crash."""
+    slow = threading.Event()
+
+    async def world() -> None:
+        async with HonestPool(nbits=EASY) as pool, standing(tmp_path, [pool.url], how=how) as tap, tap.miner() as miner:
+            await miner.begin()
+            # the disk has something else to do
+            tap.tap._shared.blocks._thread.submit(slow.wait, 10)
+            try:
+                number = miner.say("mining.submit", solved(miner))
+                await met(lambda: len(pool.blocks) == 1)
+                # the pool has answered both; the machine hears of the second alone
+                await miner.ask("vendor.thing", [])
+                assert not miner._waiting[number].done()
+                assert not (tmp_path / "blocks" / "blocks.jsonl").exists()
+            finally:
+                slow.set()
+            assert (await miner.answer(number))["result"] is True
+            assert len(entries(tmp_path)) >= 1
 
     asyncio.run(world())
 
