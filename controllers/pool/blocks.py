@@ -142,9 +142,11 @@ class Blocks:
         }
 
     async def close(self) -> None:
-        """Return when what was found is on disk, or cannot be put there."""
+        """Return when what was found is on disk, or cannot be put there, or the disk has hung for a while."""
         while self._writing is not None:
-            await asyncio.wait((self._writing,))
+            done, _ = await asyncio.wait((self._writing,), timeout=ANSWERED_LATE_S)
+            if not done:
+                break
         self._thread.shutdown(wait=False)
 
     # ------------------------------------------------------------------------------------------------------- the file
