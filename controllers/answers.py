@@ -37,6 +37,7 @@ class Answers:
         last: its last record.
         events: what happened.
         sources: its feeds and pools' APIs.
+        tap: the tap's own status; None where there is none, or it does not answer.
         take_order: takes an order in; raises OrderError, TooManyOrders or OSError where it cannot.
     """
 
@@ -46,10 +47,11 @@ class Answers:
         last: Callable[[], Record | None],
         events: Events,
         sources: Sequence[Heard],
+        tap: Callable[[], Mapping[str, Any] | None],
         take_order: Callable[[Mapping[str, Any]], Awaitable[Order]],
     ) -> None:
         self._site, self._record, self._events, self._sources = site, last, events, sources
-        self._take_order = take_order
+        self._tap, self._take_order = tap, take_order
 
     def table(self) -> Mapping[str, Answerer]:
         """Each answer by what is asked."""
@@ -77,6 +79,7 @@ class Answers:
                 {"source": s.source, "ok": s.ok, "last_ok_s": s.last_ok_s, "error": s.error}
                 for s in (source.state for source in self._sources)
             ],
+            "tap": self._tap(),
             "short": [
                 proof.model_dump(mode="json") for proof in short(self._site.judgment, record)[:_SHORT_SHOWN_MOST]
             ],

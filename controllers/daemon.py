@@ -83,7 +83,12 @@ class Daemon:
         )
         self.sources: tuple[Feed | PoolApi, ...] = (*self.feeds, *self.pool_apis)
         answers = Answers(
-            site, lambda: None if self.loop is None else self.loop.last, self.events, self.sources, self.take_order
+            site,
+            lambda: None if self.loop is None else self.loop.last,
+            self.events,
+            self.sources,
+            lambda: self.tap_status.latest,
+            self.take_order,
         )
         self.checks = Checks(
             site,

@@ -144,7 +144,7 @@ def cli_text() -> str:
         "\n## JSON",
         "",
         "`status --json` has `site`, `orders`, `feeds`, `events`, `sums`, and in `short` the [Proof](#proof) of each machine",
-        "that is found short; `once --json` has `sums` too.",
+        "that is found short; `tap` is the tap's own status (docs/tap.md), or null. `once --json` has `sums` too.",
     ]
     seen: dict[type[BaseModel], None] = {}
     walk(SiteSums, seen)

@@ -62,6 +62,8 @@ def show(answer: dict[str, Any]) -> None:
     sources = ", ".join(f"{count} by {COUNTED_BY[name]}" for name, count in sums["machines_by_source"].items() if count)
     if sums["delivered"] is not None:
         console.print(f"proof      {100 * sums['delivered']:.1f} % of what is claimed; {verdicts} ({sources})")
+    if answer["tap"] is not None:
+        console.print(f"tap        {_tap(answer['tap'])}", markup=False)
     for proof in answer["short"]:
         console.print(f"short      {Proof.model_validate(proof).in_words()}", markup=False)
     if sums["missing"]:
@@ -104,3 +106,15 @@ def show(answer: dict[str, Any]) -> None:
     for event in answer["events"]:
         when = datetime.fromtimestamp(event["at_s"], UTC)
         console.print(f"{when:%H:%M:%S} {event['kind']}: {event['text']}", markup=False)
+
+
+def _tap(tap: dict[str, Any]) -> str:
+    """How the tap is, in one line."""
+    pool = next((pool["url"] for pool in tap["pools"] if pool["in_use"]), "no pool")
+    blocks = tap["blocks"]
+    found = f"; {blocks['found']} blocks found, {len(blocks['open'])} not taken yet" if blocks["found"] else ""
+    listens = "" if tap["listening"] else "does not listen; "
+    return (
+        f"{listens}{tap['connections']} connections, {pool}; {tap['verified_per_s']:,.1f} shares/s verified by "
+        f"{tap['engine']}{found}"
+    )

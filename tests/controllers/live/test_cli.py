@@ -168,7 +168,7 @@ def test_json_is_what_the_documentation_says(real: Real) -> None:
         code, output, _ = await asked("status", "--json", *where)
         status = json.loads(output, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         assert code == 0
-        assert set(status) == {"site", "sums", "orders", "feeds", "short", "events"}
+        assert set(status) == {"site", "sums", "orders", "feeds", "tap", "short", "events"}
         assert SiteSums.model_validate(status["sums"], extra="forbid").machines == 2
         assert [feed["source"] for feed in status["feeds"]] == ["hash", "book", "power1"]
         code, output, _ = await asked("explain", "lux-1", "--json", *where)

@@ -225,6 +225,10 @@ def test_through_the_tap_it_is_proved_share_by_share(tmp_path: Path, block: str)
                     while daemon.tap_status.latest is None or daemon.tap_status.latest["shares"] < 20:
                         assert not running.done()
                         await asyncio.sleep(0.05)
+                _, status = await command("status", "--site", str(path))
+                assert re.search(
+                    r"tap +2 connections, stratum\+tcp://127\.0\.0\.1:\d+; [\d.]+ shares/s verified by ", status
+                )
                 code, output = await command(*words)
             finally:
                 daemon.stop()
