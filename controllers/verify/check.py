@@ -7,7 +7,7 @@ taken up again by the next process: evidence survives in the journal, and what d
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -24,6 +24,8 @@ from policies.record import Record
 
 Ended = Literal["verdicts", "time", "stopped"]
 _KINDS: Final = tuple(Source)
+_SEEN_SHARES: Final = 20.0
+"""With fewer to expect, what a machine delivers so far is chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +143,15 @@ class Check:
         check = beliefs.share_check
         contrast, (short_at, honest_at) = check.on_request, check.one_shot(len(self.rows))
         shares, expected, score = (self._spoken(name, 0.0) for name in ("shares", "expected", "score"))
-        lacks = np.full(len(self.rows), np.nan)
         if self.last is None:
-            return lacks
-        per_s = self._expected_per_s(expected)
-        for row in range(len(lacks)):
-            ratio = shares[row] / expected[row] if expected[row] >= 20 else 1.0
-            drift = contrast.drift(max(float(ratio), 1e-9))
-            limit = short_at if drift > 0 else honest_at
-            if per_s[row] > 0 and drift != 0:
-                lacks[row] = max((limit - score[row]) / drift, 0.0) / per_s[row]
-        return np.where(self.verdict != Verdict.UNTESTED, 0.0, lacks)
+            return np.full(len(self.rows), np.nan)
+        seen, per_s = expected >= _SEEN_SHARES, self._expected_per_s(expected)
+        ratio = np.divide(shares, expected, out=np.ones(len(shares)), where=seen)
+        drift = ratio * contrast.step + contrast.slope
+        lacks = np.where(drift > 0, short_at, honest_at) - score
+        steady = per_s * drift
+        time_s = np.divide(lacks, steady, out=np.full(len(lacks), np.nan), where=(per_s > 0) & (drift != 0))
+        return np.where(self.verdict != Verdict.UNTESTED, 0.0, np.maximum(time_s, 0.0))
 
     def _expected_per_s(self, expected: Floats) -> Floats:
         """Shares to expect in a second: as it went so far, or by the claim and the difficulty of now; NaN where unknown."""
@@ -162,7 +162,9 @@ class Check:
         span_s = self.last.snapshot.at_s - from_s
         heard = self.last.snapshot.heard
         by_claim = heard.hashrate_ths[self.rows] * WORK_PER_THS_S / self.seen.hardest
-        return np.where((expected >= 20) & (span_s > 0), expected / np.where(span_s > 0, span_s, 1.0), by_claim)
+        return np.where(
+            (expected >= _SEEN_SHARES) & (span_s > 0), expected / np.where(span_s > 0, span_s, 1.0), by_claim
+        )
 
     def told(self, beliefs: Beliefs) -> dict[str, Any]:
         """How it stands, by column: for the progress display."""
@@ -180,6 +182,10 @@ class Check:
             "lacks_s": self.lacks_s(beliefs),
             "claim_ths": self.seen.mean_ths,
         }
+
+    def frozen(self) -> Check:
+        """As it stands now, whatever comes."""
+        return replace(self, counting=dict(self.counting), notes=list(self.notes), audits=dict(self.audits))
 
     def decided(self) -> Bools:
         """decided[r]: there is a verdict."""

@@ -34,7 +34,7 @@ def site(folder: Path, machines: Sequence[str], share_check: Mapping[str, float]
         "tariff": {"kind": "index"},
         "beliefs": {"share_check": dict(share_check or {})},
         "machines": [
-            {"id": name, "model": "Antminer S19k Pro", "dialect": LUXOS, "host": f"127.9.0.{i + 1}"}
+            {"id": name, "model": "Antminer S19k Pro", "dialect": LUXOS, "host": f"127.9.{i // 250}.{i % 250 + 1}"}
             for i, name in enumerate(machines)
         ],
     }
