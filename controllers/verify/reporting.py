@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from typing import Any
@@ -14,9 +15,10 @@ from controllers.config import Site
 from controllers.verify.check import Check
 from controllers.verify.counting import Counting
 from controllers.verify.report import FORMAT, VERSION, AtTheTap, Claim, Count, MachineReport, Method, Report
+from fleet.columns import Codes, Floats
 from fleet.reading import Reading
 from fleet.work.counted import Flaw
-from fleet.work.evidence import Source, Verdict
+from fleet.work.evidence import Delivered, Source, Verdict
 from fleet.work.share_check import ShareCheck
 from policies.proof import SOURCES, VERDICTS, known
 
@@ -28,11 +30,8 @@ def report_of(
     check: Check, site: Site, readings: Mapping[int, Reading], tap_status: Mapping[str, Any] | None, now_s: float
 ) -> Report:
     """How a check stands or ended; `readings` are the machines' last full ones by row."""
-    asked, settings = check.asked, site.judgment.beliefs.share_check
-    lacks_s = check.lacks_s(site.judgment.beliefs)
-    verdict = check.verdict
-    counts = np.bincount(verdict, minlength=len(VERDICTS))
-    partial = check.ended in {None, "stopped"} and bool((verdict == Verdict.UNTESTED).any())
+    asked, columns = check.asked, _Columns.of(check, site)
+    counts = np.bincount(columns.verdict, minlength=len(VERDICTS))
     return Report(
         format=FORMAT,
         version=VERSION,
@@ -42,20 +41,40 @@ def report_of(
         asked_by=asked.by,
         why=asked.why,
         ended=check.ended or "under way",
-        partial=partial,
+        partial=check.ended in {None, "stopped"} and bool((columns.verdict == Verdict.UNTESTED).any()),
         began_s=asked.began_s,
         ended_s=now_s if check.ended_s is None else check.ended_s,
         planned_s=asked.for_s,
         versions=_versions(tap_status),
-        method=method_of(settings, len(check.rows)),
+        method=method_of(site.judgment.beliefs.share_check, len(check.rows)),
         machines=tuple(
-            _machine(check, site, row, readings.get(int(check.rows[row])), float(lacks_s[row]))
-            for row in range(len(check.rows))
+            _machine(check, site, columns, row, readings.get(int(check.rows[row]))) for row in range(len(check.rows))
         ),
         verdicts={name: int(count) for name, count in zip(VERDICTS, counts, strict=True)},
-        notes=(*check.notes, *_untold(check)),
+        notes=(*check.notes, *_untold(check, columns)),
         simulated=site.file.clock is not None or (site.file.tap is not None and site.file.tap.simulated_scale != 1),
     )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Columns:
+    """What is told of all machines at once, one row each."""
+
+    source: Codes
+    verdict: Codes
+    lacks_s: Floats
+    mean_ths: Floats
+    delivered: Mapping[Source, Delivered]
+
+    @classmethod
+    def of(cls, check: Check, site: Site) -> _Columns:
+        return cls(
+            source=check.source,
+            verdict=check.verdict,
+            lacks_s=check.lacks_s(site.judgment.beliefs),
+            mean_ths=check.seen.mean_ths,
+            delivered={source: counting.trial.delivered(_CONFIDENCE) for source, counting in check.counting.items()},
+        )
 
 
 def method_of(check: ShareCheck, machines: int) -> Method:
@@ -78,10 +97,10 @@ def method_of(check: ShareCheck, machines: int) -> Method:
     )
 
 
-def _machine(check: Check, site: Site, row: int, reading: Reading | None, lacks_s: float) -> MachineReport:
+def _machine(check: Check, site: Site, columns: _Columns, row: int, reading: Reading | None) -> MachineReport:
     machine = site.roster.machines[int(check.rows[row])]
     who = None if reading is None else reading.identity
-    seen, source = check.seen, int(check.source[row])
+    seen, source, lacks_s = check.seen, int(columns.source[row]), float(columns.lacks_s[row])
     easiest, hardest = known(seen.easiest[row]), known(seen.hardest[row])
     return MachineReport(
         machine=machine.id,
@@ -91,7 +110,7 @@ def _machine(check: Check, site: Site, row: int, reading: Reading | None, lacks_
         serial=None if who is None else _said(who.serial),
         place="/".join(machine.place),
         claim=Claim(
-            mean_ths=known(seen.mean_ths[row]),
+            mean_ths=known(columns.mean_ths[row]),
             least_ths=known(seen.least_ths[row]),
             most_ths=known(seen.most_ths[row]),
             hashing_s=float(seen.hashing_s[row]),
@@ -99,16 +118,18 @@ def _machine(check: Check, site: Site, row: int, reading: Reading | None, lacks_
         ),
         difficulty=None if easiest is None or hardest is None else (easiest, hardest),
         source=SOURCES[source] if source >= 0 else None,
-        verdict=VERDICTS[check.verdict[row]],
-        counts=tuple(_count(kind, counting, row) for kind, counting in sorted(check.counting.items())),
+        verdict=VERDICTS[columns.verdict[row]],
+        counts=tuple(
+            _count(kind, counting, columns.delivered[kind], row) for kind, counting in sorted(check.counting.items())
+        ),
         tap=_at_the_tap(check, row) if Source.TAP in check.counting else None,
         log=None,
         lacks_s=lacks_s if isfinite(lacks_s) and lacks_s > 0 else None,
     )
 
 
-def _count(source: Source, counting: Counting, row: int) -> Count:
-    trial, delivered = counting.trial, counting.trial.delivered(_CONFIDENCE)
+def _count(source: Source, counting: Counting, delivered: Delivered, row: int) -> Count:
+    trial = counting.trial
     return Count(
         source=SOURCES[source],
         from_s=known(counting.from_s[row]),
@@ -135,9 +156,9 @@ def _at_the_tap(check: Check, row: int) -> AtTheTap:
     )
 
 
-def _untold(check: Check) -> list[str]:
+def _untold(check: Check, columns: _Columns) -> list[str]:
     """What cannot be told of machines, for people."""
-    source, notes = check.source, []
+    source, notes = columns.source, []
     silent = [check.asked.machines[row] for row in np.flatnonzero(source < 0).tolist()]
     if silent:
         notes.append(f"nobody counted shares of {_named(silent)}: nothing can be said of them")
