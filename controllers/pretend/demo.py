@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--day", type=date.fromisoformat, default=date(2024, 8, 20), help="the day of real prices (default 2024-08-20)"
     )
-    parser.add_argument("--scenario", default="demo", help="demo, home or thousand (default demo)")
+    parser.add_argument("--scenario", default="demo", help="demo, home, mining or thousand (default demo)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--net", type=int, default=50, help="machines answer at 127.NET.x.y (default 50)")
     parser.add_argument("--seconds", type=float, default=96.0, help="real seconds for the day (default 96)")

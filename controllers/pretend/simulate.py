@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -86,7 +87,8 @@ async def _serve(args: argparse.Namespace, day: Day, made: Any) -> None:
     clock = Clock(args.speed, day.start_s)
     anchor_real_s = wall_s()
     args.dir.mkdir(parents=True, exist_ok=True)
-    mined = mined_of(made, args.speed, None if args.no_tap else TAP)
+    made, tap = on_usual_ports(made)
+    mined = mined_of(made, args.speed, None if args.no_tap else tap)
     tables = site_tables(
         roster,
         day,
@@ -130,6 +132,14 @@ def all_mining(made: Any) -> Any:
     return made if made.mining is not None else replace(made, mining=Mining())
 
 
+def on_usual_ports(made: Any) -> tuple[Any, str]:
+    """The same scenario and the usual address for a tap; on free ports where another site has the usual ones."""
+    if made.mining is None:
+        return made, TAP
+    usual = (made.mining.pool_port, made.mining.fee_port, made.mining.api_port, int(TAP.rpartition(":")[2]))
+    return (made, TAP) if are_free(usual) else on_free_ports(made)
+
+
 def on_free_ports(made: Any) -> tuple[Any, str]:
     """The same scenario with its pools on ports that nobody has now, and an address for a tap."""
     if made.mining is None:
@@ -150,11 +160,24 @@ def free_ports(count: int) -> int:
     start = os.getpid() % len(ports)
     order: list[int] = [*ports[start:], *ports[:start]]
     for first in order:
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        if are_free(range(first, first + count)):
             return first
     raise OSError(f"no {count} ports in a row are free on 127.0.0.1 from {ports[0]} to {ports[-1]}")
+
+
+def are_free(ports: Iterable[int]) -> bool:
+    """Does nobody on 127.0.0.1 listen on any of these ports?"""
+    with contextlib.ExitStack() as held:
+        try:
+            for port in ports:
+                probe = held.enter_context(socket.socket())
+                # as servers do: a connection that has just ended takes no port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+                probe.listen()
+        except OSError:
+            return False
+    return True
 
 
 def mined_of(made: Any, speed: float, tap: str | None) -> Mined | None:

@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Final
 
 from fleet.work.sha256d import header, meets, sha256d
-from fleet.work.target import difficulty_of_target, share_difficulty, target_of_difficulty, target_of_nbits
+from fleet.work.target import share_difficulty, target_of_difficulty, target_of_nbits
 from simulators.chain import VERSION, Template, coinbase_halves, merkle_root
 from simulators.wire.pool_books import Cause
 
@@ -183,8 +183,3 @@ def judge(claim: Claim, given: Given | None, lowest: float, at_s: float, rules: 
                 given.seen.add(key)
             return Found(asked, share_difficulty(digest) / rules.scale, coinbase, head, is_block)
     return Cause.LOW
-
-
-def network_difficulty(job: Job) -> float:
-    """What a block asks."""
-    return difficulty_of_target(target_of_nbits(job.template.nbits))

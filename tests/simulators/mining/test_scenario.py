@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from controllers.config import site_of
-from controllers.pretend.simulate import TAP, all_mining, mined_of, on_free_ports
+from controllers.pretend.simulate import TAP, all_mining, free_ports, mined_of, on_free_ports, on_usual_ports
 from controllers.pretend.site import real_day, site_tables
 from fleet.work.sha256d import HashlibEngine
 from simulators.clock import ScaledClock
@@ -75,6 +76,19 @@ def test_a_demo_needs_no_port_of_its_own() -> None:
     assert on_free_ports(scenario("home", 1, 60))[1] == TAP
     urls = {cheat.url for plan in made.mining.cheats.values() for cheat in plan if cheat.url}
     assert urls == {f"stratum+tcp://127.0.0.1:{made.mining.fee_port}"}
+
+
+def test_two_sites_on_one_host() -> None:
+    """If this fails, a second `simulate` ends with an error, or its machines mine at the first one's pool."""
+    made = scenario("mining", 1, 60)
+    first = free_ports(4)
+    made = replace(made, mining=made.mining.on_ports(first) if made.mining else None)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first))
+        other.listen()
+        moved, tap = on_usual_ports(made)
+    assert moved.mining.pool_port != first
+    assert tap != TAP
 
 
 def test_hidden_fees_are_known_by_machine() -> None:
