@@ -18,7 +18,7 @@ from fleet.columns import UNKNOWN, Bools, Codes, Floats
 from fleet.command import OutcomeKind
 from fleet.machine import SLEEP, Roster
 from fleet.reading import State
-from fleet.settings import Seconds, Settings
+from fleet.settings import Fraction, Seconds, Settings
 from fleet.snapshot import Snapshot
 from fleet.view import View
 from fleet.work.counted import Counted
@@ -58,6 +58,8 @@ class Beliefs(Settings):
     """Beyond a machine's own time to confirm, before a command without any outcome counts as failed."""
     value_proven: bool = True
     """Value a machine's hashes by what its shares prove where that contradicts its claim; else always by its claim."""
+    meter_error: Fraction = 0.02
+    """How far the power that a machine measures may be off: for the interval of its proven efficiency."""
     share_check: ShareCheck = ShareCheck()
     """How shares are held against claims."""
     reject_check: SpoilCheck = SpoilCheck()

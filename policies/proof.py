@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fleet.reading import State
 from fleet.work.counted import Counted, Flaw
 from fleet.work.evidence import Delivered, Evidence, Source, Verdict, delivered
 from fleet.work.losses import IN_WORDS, Loss, Losses, losses
-from fleet.work.proven import Proven, best
+from fleet.work.proven import Proven, best, efficiency
 from fleet.work.spoilt import spoilt_share
 from policies.record import Record
 from policies.shown import Shown
@@ -115,6 +115,10 @@ class Proof(Shown):
     expected: float
     """Shares to expect of the claim."""
     counted_since_s: float | None
+    efficiency_j_th: float | None
+    """J/TH of proven hashes, by the power that the machine measures; None where it measures none."""
+    efficiency_interval: tuple[float, float] | None
+    """Its 95 % interval, with `[beliefs] meter_error`."""
     credit: float
     """The part of its claim that it is valued at."""
     false_alarms_per_month: float
@@ -172,6 +176,8 @@ class _Proving:
         self._evidences = record.view.evidences
         self._delivered = {source: delivered(evidence) for source, evidence in self._evidences.items()}
         self.proven: Proven = best(self._evidences)
+        error = judgment.beliefs.meter_error
+        self._efficiencies = {source: efficiency(evidence, error) for source, evidence in self._evidences.items()}
         rejects = record.view.rejects
         self._rejected = None if rejects is None else spoilt_share(rejects)
         self._counted: Counted | None = record.snapshot.counted
@@ -198,6 +204,7 @@ class _Proving:
             shares=known(proven.shares[row]) or 0.0,
             expected=known(proven.expected[row]) or 0.0,
             counted_since_s=known(proven.since_s[row]),
+            **self._efficiency(row),
             credit=float(self._record.view.credit[row]),
             false_alarms_per_month=check.false_alarms_per_month,
             sources=tuple(
@@ -207,6 +214,18 @@ class _Proving:
             rejects=self._rejects(row),
             likely_cause=self._likely_cause(row, ratio),
         )
+
+    def _efficiency(self, row: int) -> dict[str, Any]:
+        """J/TH by who speaks."""
+        source = int(self.proven.source[row])
+        if source == UNKNOWN:
+            return {"efficiency_j_th": None, "efficiency_interval": None}
+        found = self._efficiencies[Source(source)]
+        value, low, high = known(found.j_th[row]), known(found.low[row]), known(found.high[row])
+        return {
+            "efficiency_j_th": value,
+            "efficiency_interval": None if low is None or high is None else (low, high),
+        }
 
     def _tapped(self, row: int) -> Tapped | None:
         """What the tap sees of it."""

@@ -17,7 +17,7 @@ from fleet.command import OutcomeKind
 from fleet.estimate import silent
 from fleet.machine import SLEEP
 from fleet.reading import State
-from fleet.work.proven import Proven, best
+from fleet.work.proven import Proven, best, efficiency
 from policies.economics import at_the_meter, break_even_usd_mwh, cost_usd_h, revenue_usd_h
 from policies.orders import held_by_hand, node_caps_w
 from policies.proof import SOURCES, VERDICTS
@@ -37,8 +37,8 @@ class MachineColumns:
     `state[n]` indexes STATES. `power_w` is measured where `measured`, else the operating point's nameplate as calibrated.
     `earns_usd_h` is revenue less energy at the present power and hash rate, `break_even_usd_mwh` the power price at the
     site's meter at which it earns nothing, `curtailed_w` what its usual operating point would draw beyond the present one.
-    `proven` is what the shares say of each machine's claim; `credited_ths` is the part of its hash rate that they leave it,
-    and what it earns and breaks even at is of that.
+    `proven` is what the shares say of each machine's claim, `proven_j_th` its J/TH of proven hashes; `credited_ths` is the
+    part of its hash rate that they leave it, and what it earns and breaks even at is of that.
     """
 
     state: Codes
@@ -51,6 +51,7 @@ class MachineColumns:
     break_even_usd_mwh: Floats
     curtailed_w: Floats
     proven: Proven
+    proven_j_th: Floats
 
     def __post_init__(self) -> None:
         """Read-only."""
@@ -173,6 +174,7 @@ def machine_columns(judgment: Judgment, record: Record) -> MachineColumns:
         break_even = np.where(hashrate > 0, break_even, np.nan)
         if price is not None:
             earns = revenue_usd_h(zero_if_asleep, hashprice) - cost_usd_h(power_w, price)
+    proven = best(view.evidences)
     usual_w = roster.modes.power_w[rows, roster.usual]
     curtailed = np.where((view.mode >= 0) & (view.mode < roster.usual), usual_w - plate, 0.0)
     state = np.where(known, view.state - int(State.UNKNOWN), len(STATES) - 1).astype(np.int16)
@@ -186,8 +188,19 @@ def machine_columns(judgment: Judgment, record: Record) -> MachineColumns:
         earns_usd_h=earns,
         break_even_usd_mwh=break_even,
         curtailed_w=curtailed,
-        proven=best(view.evidences),
+        proven=proven,
+        proven_j_th=_proven_j_th(judgment, record, proven),
     )
+
+
+def _proven_j_th(judgment: Judgment, record: Record, proven: Proven) -> Floats:
+    """J/TH of proven hashes, by the source that speaks of each machine."""
+    j_th = np.full(len(proven), np.nan)
+    for source, evidence in record.view.evidences.items():
+        speaks = proven.source == source
+        if speaks.any():
+            j_th = np.where(speaks, efficiency(evidence, judgment.beliefs.meter_error).j_th, j_th)
+    return j_th
 
 
 def site_sums(judgment: Judgment, record: Record, columns: MachineColumns | None = None) -> SiteSums:

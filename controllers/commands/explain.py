@@ -68,6 +68,9 @@ def proof_lines(proof: Proof) -> list[str]:
     lines = [proof.in_words()]
     if proof.credit != 1.0:
         lines.append(f"valued at {100 * proof.credit:.1f} % of what it claims")
+    if proof.efficiency_j_th is not None and proof.efficiency_interval is not None:
+        low, high = proof.efficiency_interval
+        lines.append(f"{proof.efficiency_j_th:.1f} J/TH of proven hashes ({low:.1f} to {high:.1f})")
     if len(proof.sources) > 1:
         lines += [
             f"by {COUNTED_BY[said.source]}: {100 * said.delivered:.1f} % "

@@ -87,6 +87,11 @@ class MachineFamilies:
                 "hardware_errors_total", "Hardware errors, the machine's own counter.", heard.hardware_errors, _COUNTER
             ),
             *self._shares(now.proven, view),
+            self._column(
+                "proven_efficiency_joules_per_terahash",
+                "Power over proven hash rate, where it measures its power.",
+                now.proven_j_th,
+            ),
             *self._rejects(view.rejects),
             *self._tap(record.snapshot.counted),
             self._state_text(now.state),

@@ -36,6 +36,8 @@ class Mine:
     price: float = 50.0
     foreign: float = 0.0
     """Of all shares of the first machine: for somebody else's worker."""
+    metered: bool = False
+    """The machines measure their power."""
     rejected: float = 0.0
     """Of all shares that the machines bring besides: by their own counters."""
     site: Bench = field(init=False)
@@ -61,6 +63,9 @@ class Mine:
         site.at_s += STEP_S
         self.brought = self.brought + np.array(self.delivers) * claimed * STEP_S * WORK_PER_THS_S
         columns: dict[str, Any] = {"hashrate_ths": claimed}
+        if self.metered:
+            power = {mode.name: mode.power_w for mode in LADDER}
+            columns |= {"power_w": [power[mode] for mode in site.modes()], "measured": np.ones(n, np.bool_)}
         if {"counters", "lies"} & set(self.sources):
             columns |= {
                 "accepted_difficulty": self.brought / (self.delivers if "lies" in self.sources else 1.0),

@@ -101,6 +101,20 @@ def test_it_is_told_in_the_words_of_the_issue() -> None:
     assert found.tap.lost["foreign"] == pytest.approx(0.05, abs=0.001)
 
 
+def test_efficiency_is_of_proven_hashes() -> None:
+    """A cheat that is as efficient as it claims: 3,200 W and 130 TH/s are 24.6 J/TH, and 30.8 where 80 % are delivered."""
+    mine = Mine((0.8, 1.0), ("tap",), price=10.0, metered=True)
+    record = mine.run(240)
+    cheat, honest = told(record, mine), told(record, mine, 1)
+    assert cheat.efficiency_j_th == pytest.approx(3_200 / 130 / 0.8, rel=1e-3)
+    assert honest.efficiency_j_th == pytest.approx(3_200 / 130, rel=1e-3)
+    assert cheat.efficiency_interval is not None
+    assert cheat.efficiency_interval[0] < 30.8 < cheat.efficiency_interval[1]
+    assert cheat.efficiency_interval[0] > 24.7
+    unmetered = Mine((1.0,), ("tap",), price=10.0)
+    assert told(unmetered.run(60), unmetered).efficiency_j_th is None
+
+
 def test_what_does_not_explain_a_shortfall_is_not_its_cause() -> None:
     """An inflated claim that is blamed on a handful of stale shares, or on nothing that anybody saw."""
     mine = Mine((0.8,), ("tap",), price=10.0, foreign=0.01)

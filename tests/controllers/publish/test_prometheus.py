@@ -147,6 +147,7 @@ def test_a_machine_shows_its_row_of_the_record() -> None:
         "shortfall_found": 0.0,
         "verdict_age_seconds": near(record.view.at_s - record.view.evidences[Source.TAP].since_s),
         "proof_shares": 1_000.0,
+        "proven_efficiency_joules_per_terahash": pytest.approx(25.0, rel=1e-8),
         "rejected_ratio": 0.01,
         "rejected_ratio_low": 0.0,
         "rejected_ratio_high": pytest.approx(0.0314, abs=0.0001),
@@ -162,6 +163,7 @@ def test_a_machine_shows_its_row_of_the_record() -> None:
     assert of_machine(text, HOSTILE)["shortfall_found"] == 1.0
     assert of_machine(text, HOSTILE)["delivered_ratio"] == 0.8
     assert of_machine(text, HOSTILE)["credit_ratio"] == 0.874
+    assert of_machine(text, HOSTILE)["proven_efficiency_joules_per_terahash"] == pytest.approx(25.0 / 0.8)
     assert of_machine(text, HOSTILE)["tap_connected"] == 0.0
     told = {
         (labelled["machine"], labelled.get("cause"), labelled.get("source")): value

@@ -91,6 +91,8 @@ def _tested(view: View) -> View:
         since_s=np.where(verdict == Verdict.UNTESTED, np.nan, T0 - 3_600),
         before_shares=shares,
         before_expected=expected,
+        before_work=expected * 65_536,
+        before_used_j=expected * 65_536 * 2**32 / 1e12 * 25.0,
     )
     rejects = replace(
         Spoilt.nothing(4),
