@@ -23,7 +23,7 @@ dev:
 	@echo "ready: . .venv/bin/activate"
 
 system-packages:
-	@.ci/system-packages
+	@.ci/system-packages && .ci/node-packages
 
 demo: wheel
 	@.venv/bin/hashwatt demo $(ARGS)
