@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Final, cast
 
 from controllers.pool.booking import answer_to
 from controllers.pool.finding import block_of
@@ -26,6 +26,7 @@ from fleet.work.stratum import (
     Authorize,
     Configure,
     ExtranonceSubscribe,
+    Job,
     Malformed,
     MultiVersion,
     Notify,
@@ -51,6 +52,9 @@ from fleet.work.stratum import (
 )
 from fleet.work.target import difficulty_of_target
 
+_GIVEN_MOST: Final = 32
+"""More than a book keeps jobs."""
+
 
 class Member(MachineSide):
     """One machine on the trunk."""
@@ -59,6 +63,8 @@ class Member(MachineSide):
         super().__init__(shared)
         self._trunk, self._nominal_ths = trunk, nominal_ths
         self._prefix: bytes | None = None
+        self._given: dict[bytes, bytes] = {}
+        """The prefixes that it had in this session of the pool, by the first extranonces that its jobs have."""
         self._subscribed = self._takes_extranonce = False
         self._asked_mask: int | None = None
         self._told: float | None = None
@@ -89,14 +95,24 @@ class Member(MachineSide):
         """Its prefix may rest."""
         self._trunk.leave(self, self._prefix)
 
-    def admitted(self, prefix: bytes) -> None:
-        """It has its part of a session; one that works already is told, or cut off where it cannot be."""
+    def admitted(self, prefix: bytes, *, renewed: bool = False) -> None:
+        """It has its part of a session; one that works already is told, or cut off where it cannot be.
+
+        `renewed`: the session is the same, and what it was given before holds for the jobs that it has.
+        """
         trunk = self._trunk
         subscription = trunk.subscription
         assert subscription is not None
         self._prefix = prefix
         extranonce1 = subscription.extranonce1 + prefix
-        self._book.subscribed(extranonce1, trunk.division.left_bytes)
+        if renewed:
+            self._book.take(SetExtranonce(extranonce1, trunk.division.left_bytes), self.shared.now())
+        else:
+            self._book.subscribed(extranonce1, trunk.division.left_bytes)
+            self._given.clear()
+        self._given[extranonce1] = prefix
+        while len(self._given) > _GIVEN_MOST:
+            del self._given[next(iter(self._given))]
         if self._subscribed:
             if not self._takes_extranonce:
                 self.machine.end(Cut.MOVED)
@@ -267,7 +283,10 @@ class Member(MachineSide):
         self._forward(share)
         machine, subscription = self.booking.machine, trunk.subscription
         self.shared.blocks.new(
-            block_of(share, machine=machine, pool=trunk.url, subscription=subscription), lambda: self._kept(key)
+            block_of(
+                share, machine=machine, pool=trunk.url, subscription=subscription, prefix=self._prefix_of(share) or b""
+            ),
+            lambda: self._kept(key),
         )
         if trunk.subscription is None:
             self.shared.rescue(share, self.booking.passwords.get(share.submit.worker))
@@ -287,8 +306,13 @@ class Member(MachineSide):
 
     def _forward(self, share: Share) -> None:
         share.held = False
-        if self._prefix is not None:
-            self._trunk.submit(self, share, self._prefix)
+        prefix = self._prefix_of(share)
+        if prefix is not None and self._prefix is not None:
+            self._trunk.submit(self, share, prefix)
+
+    def _prefix_of(self, share: Share) -> bytes | None:
+        """The prefix that its job was given with; None: in another session of the pool."""
+        return self._given.get(cast("Job", share.candidate.job).extranonce1)
 
     def share_answered(self, share: Share, response: Response) -> None:
         """The pool's answer to a share that went on."""

@@ -113,11 +113,11 @@ class ShareLogs:
 
     def keep(self, row: int, share: Share) -> None:
         """Write a verified share down."""
-        job, submit = cast("Job", share.candidate.job), share.submit
-        assert share.judged is not None
+        job, judged = cast("Job", share.candidate.job), share.judged
+        assert judged is not None
         notify = job.notify
-        coinbase = hashlib.sha256(notify.coinbase1 + job.extranonce1 + submit.extranonce2 + notify.coinbase2).digest()
-        record = _RECORD.pack(share.judged.header, share.judged.credit, share.at_s, coinbase)
+        coinbase = hashlib.sha256(notify.coinbase1 + job.extranonce1 + judged.extranonce2 + notify.coinbase2).digest()
+        record = _RECORD.pack(judged.header, judged.credit, share.at_s, coinbase)
         with self._told():
             file = self._files.get(row)
             if file is None or file.tell() + RECORD_BYTES > self._most_bytes:

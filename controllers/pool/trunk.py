@@ -114,13 +114,13 @@ class Trunk:
         if prefix is not None:
             self._prefixes.free(prefix, self._job)
 
-    def _admit(self, member: Member) -> None:
-        """Give a machine its part of the extranonce, or send it away where there is none left."""
+    def _admit(self, member: Member, *, renewed: bool = False) -> None:
+        """Give a machine its part of the (`renewed`) extranonce, or send it away where there is none left."""
         prefix = self._prefixes.take(self._jobs[0] if self._jobs else self._job)
         if prefix is None:
             member.end(Cut.NO_ROOM)
         else:
-            member.admitted(prefix)
+            member.admitted(prefix, renewed=renewed)
 
     def authorize(self, member: Member, request: Authorize) -> None:
         """Ask the pool for a worker, once for all of its connections."""
@@ -131,9 +131,10 @@ class Trunk:
         self._ask(member, request.id, replace(request, id=self._next_id), request)
 
     def submit(self, member: Member, share: Share, prefix: bytes) -> None:
-        """Send a share on."""
-        submit = share.submit
-        sent = submit._replace(id=self._next_id, extranonce2=prefix + submit.extranonce2)
+        """Send a verified share on, with the prefix that its job was given with, as it was hashed."""
+        submit, judged = share.submit, share.judged
+        assert judged is not None
+        sent = submit._replace(id=self._next_id, extranonce2=prefix + judged.extranonce2)
         self._ask(member, submit.id, sent, share)
 
     def hand_on(self, member: Member, request: Other) -> None:
@@ -282,7 +283,7 @@ class Trunk:
                 self.mask = mask
                 self._tell_all(lambda member: member.masked(), list(self._members))
             case SetExtranonce(extranonce1, extranonce2_bytes):
-                self._subscribed(Subscription(extranonce1, extranonce2_bytes))
+                self._renewed(extranonce1, extranonce2_bytes)
             case Reconnect():
                 self._shared.counts["reconnects asked by pools"] += 1
                 if self._wire is not None:
@@ -356,7 +357,14 @@ class Trunk:
         if self.number is not None and self.subscription is not None:
             self._shared.dial.served(self.number)
 
-    def _subscribed(self, subscription: Subscription) -> None:
+    def _renewed(self, extranonce1: bytes, extranonce2_bytes: int) -> None:
+        """Another extranonce in the same session, for the jobs to come; one that the pool says again changes nothing."""
+        known = self.subscription
+        if known is None or (known.extranonce1, known.extranonce2_bytes) != (extranonce1, extranonce2_bytes):
+            session = None if known is None else known.session
+            self._subscribed(Subscription(extranonce1, extranonce2_bytes, session), renewed=known is not None)
+
+    def _subscribed(self, subscription: Subscription, *, renewed: bool = False) -> None:
         """A session, or another extranonce in it: everybody gets a new part."""
         settings = self._shared.settings
         try:
@@ -368,7 +376,7 @@ class Trunk:
             return
         self.subscription = subscription
         self._prefixes = Prefixes(self.division.prefix_bytes)
-        self._tell_all(self._admit, list(self._members))
+        self._tell_all(lambda member: self._admit(member, renewed=renewed), list(self._members))
 
     # ------------------------------------------------------------------------------------------------------- to all
 

@@ -179,7 +179,9 @@ class JobBook:
         elif len(extranonce2) != job.extranonce2_bytes:
             return _ambiguous(job, submit, (version,), flaw)
         root = job.merkle_root(extranonce2)
-        return Candidate(_HEADER.pack(version, notify.previous, root, time_s, notify.nbits, nonce), job, flaw)
+        return Candidate(
+            _HEADER.pack(version, notify.previous, root, time_s, notify.nbits, nonce), job, extranonce2, flaw
+        )
 
     @property
     def _asked(self) -> float:
@@ -232,10 +234,13 @@ def _ambiguous(job: Job, submit: Submit, versions: tuple[int, ...], flaw: Flaw |
     """A share that can be read in several ways: the first is the rule, the others are what somebody does."""
     notify = job.notify
     extranonces = fitted_extranonces(submit.extranonce2, job.extranonce2_bytes)
-    headers = [
-        _HEADER.pack(version, notify.previous, job.merkle_root(extranonce2), submit.time_s, notify.nbits, submit.nonce)
-        for extranonce2 in extranonces
+    (header, extranonce2), *others = (
+        (
+            _HEADER.pack(version, notify.previous, job.merkle_root(fitted), submit.time_s, notify.nbits, submit.nonce),
+            fitted,
+        )
+        for fitted in extranonces
         for version in versions
-    ]
+    )
     blame = Flaw.LOW if len(submit.extranonce2) == job.extranonce2_bytes else Flaw.EXTRANONCE
-    return Candidate(headers[0], job, flaw, blame, tuple(headers[1:]))
+    return Candidate(header, job, extranonce2, flaw, blame, tuple(others))

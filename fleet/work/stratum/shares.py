@@ -65,15 +65,17 @@ class Candidate(NamedTuple):
     """A share as the header (80 bytes) that has to be hashed.
 
     `flaw` is what is wrong with it already (STALE, TIME, VERSION): it is hashed all the same, because a block is a block
-    whatever its pool thinks of it. `blame` is what it is called if its hash misses. `others` are the headers that the
-    same share stands for where firmware and pools read it differently; there are none but in the rarest cases.
+    whatever its pool thinks of it. `blame` is what it is called if its hash misses. `extranonce2` is the one in the
+    header's coinbase, in the size that the job asks for. `others` are the headers that the same share stands for where
+    firmware and pools read it differently, each with its extranonce2; there are none but in the rarest cases.
     """
 
     header: bytes
     job: Task
+    extranonce2: bytes
     flaw: Flaw | None = None
     blame: Flaw = Flaw.LOW
-    others: tuple[bytes, ...] = ()
+    others: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def difficulty(self) -> float:
@@ -98,7 +100,8 @@ class Judged(NamedTuple):
     with a flaw, and 0 for a good share that meets a lower difficulty alone which was in force around a change (counting
     those would reward changing). `reached`: the hardest difficulty that it would have met. `is_block`: it meets the
     network's target, whatever its flaw. `for_pool`: it meets the pool's difficulty, where a lower one is asked locally.
-    `header`: the one that was judged, the candidate's own or one of its `others`.
+    `header`: the one that was judged, the candidate's own or one of its `others`; `extranonce2`: the one in its coinbase,
+    which is not the submitted one where that had a wrong size.
     """
 
     flaw: Flaw | None
@@ -107,6 +110,7 @@ class Judged(NamedTuple):
     is_block: bool
     for_pool: bool
     header: bytes
+    extranonce2: bytes
 
 
 def judge(candidate: Candidate, digest: bytes) -> Judged:
@@ -117,10 +121,13 @@ def judge(candidate: Candidate, digest: bytes) -> Judged:
     """
     if len(digest) != 32:
         raise ValueError(f"a digest of {len(digest)} bytes, expected 32")
-    header, job, flaw, blame, others = candidate
+    header, job, extranonce2, flaw, blame, others = candidate
     value = int.from_bytes(digest, "little")
     if others:
-        value, header = min((value, header), *((int.from_bytes(sha256d(other), "little"), other) for other in others))
+        value, header, extranonce2 = min(
+            (value, header, extranonce2),
+            *((int.from_bytes(sha256d(other), "little"), other, its_own) for other, its_own in others),
+        )
     if flaw is None:
         flaw = blame if value > job.least_target else job.remember(value & _KEY)
     return Judged(
@@ -130,6 +137,7 @@ def judge(candidate: Candidate, digest: bytes) -> Judged:
         value <= job.network_target,
         value <= job.pool_target,
         header,
+        extranonce2,
     )
 
 

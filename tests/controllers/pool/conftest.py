@@ -93,6 +93,8 @@ class Guest:
     users: list[str] = field(default_factory=list)
     difficulty: float = DIFFICULTY
     extranonce: bool = False
+    given: dict[str, bytes] = field(default_factory=dict)
+    """The extranonce1 that jobs were given with, where it is not the present one."""
 
     def say(self, message: Mapping[str, Any]) -> None:
         """One line."""
@@ -173,6 +175,13 @@ class HonestPool:
             guest.difficulty = difficulty
             guest.say({"id": None, "method": "mining.set_difficulty", "params": [difficulty]})
 
+    def set_extranonce(self, extranonce1: bytes) -> None:
+        """For everybody, for the jobs to come (NiceHash)."""
+        for guest in self.guests:
+            guest.given |= {job_id: guest.extranonce1 for job_id in self._works if job_id not in guest.given}
+            guest.extranonce1 = extranonce1
+            guest.say({"id": None, "method": "mining.set_extranonce", "params": [extranonce1.hex(), 4]})
+
     def _new_work(self, previous: str | None = None) -> Work:
         self._count += 1
         seed = hashlib.sha256(f"{self.name} {self._count}".encode())
@@ -245,7 +254,8 @@ class HonestPool:
             error = [21, "Job not found", None]
         else:
             bits = int(params[5], 16) if len(params) > 5 else None
-            head = work.head(guest.extranonce1 + bytes.fromhex(extranonce2), int(time_s, 16), bits)
+            extranonce1 = guest.given.get(job_id, guest.extranonce1)
+            head = work.head(extranonce1 + bytes.fromhex(extranonce2), int(time_s, 16), bits)
             header = head + struct.pack("<I", int(nonce, 16))
             digest = twice(header)
             value = int.from_bytes(digest, "little")

@@ -290,6 +290,9 @@ def test_an_extranonce2_that_a_pool_makes_fit(sent: bytes, meant: bytes) -> None
     found = judged(book, share._replace(extranonce2=sent))
     assert found.flaw is None
     assert found.reached >= HARD
+    job = book.newest
+    assert job is not None
+    assert (len(found.extranonce2), job.merkle_root(found.extranonce2)) == (4, found.header[36:68])
     # it is the share that the machine meant, unless the other reading happened to be harder still
     assert flaw(book, share) in {Flaw.DUPLICATE, None}
     assert flaw(book, share._replace(extranonce2=sent)) is Flaw.DUPLICATE
@@ -492,8 +495,8 @@ def test_a_block_is_a_block_whatever_its_flaw(share: Submit, at_s: float, verdic
     book.take(SetDifficulty(ANY), 0.0)
     book.take(replace(JOB, nbits=0x207F_FFFF), 0.0)
     book.take(replace(JOB, job_id="2", clean=True), 2.0)
-    found = {judged(book, share._replace(nonce=nonce), at_s)[0::3] for nonce in range(40)}
-    assert found == {(verdict, False), (verdict, True)}
+    found = [judged(book, share._replace(nonce=nonce), at_s) for nonce in range(40)]
+    assert {(each.flaw, each.is_block) for each in found} == {(verdict, False), (verdict, True)}
 
 
 @pytest.mark.parametrize("nbits", [0, 0x0492_3456, 0xFFFF_FFFF, 0x0100_3456])
@@ -527,7 +530,8 @@ def test_where_pool_and_tap_do_not_agree(
     flaw_: Flaw | None, for_pool: bool, response: Response, verdict: Quarrel | None
 ) -> None:
     """A pool that counts with another difficulty than it says would not be found out, or an honest one be accused."""
-    assert quarrel(Judged(flaw_, 0.0, 0.0, is_block=False, for_pool=for_pool, header=b""), response) is verdict
+    judged_ = Judged(flaw_, 0.0, 0.0, is_block=False, for_pool=for_pool, header=b"", extranonce2=b"")
+    assert quarrel(judged_, response) is verdict
 
 
 def test_messages_that_are_not_about_jobs() -> None:
