@@ -176,7 +176,8 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
         tap_evidence=tap_evidence,
         tap_marks=view.tap_marks if counted is None else marked(view.tap_marks, counted, check.window_s),
     )
-    credit = credited(best(proven.evidences), check) if beliefs.value_proven else np.ones(len(view))
+    sources = proven.evidences
+    credit = credited(best(sources), check, len(sources)) if beliefs.value_proven else np.ones(len(view))
     return replace(proven, credit=credit)
 
 

@@ -43,6 +43,8 @@ class Asked:
     """Go on to the end of the time, whatever the verdicts."""
     shares_per_min: float | None = None
     """For an audit at the tap; None: the site file's number."""
+    sources: int = len(Source)
+    """How many the site has that may speak of a machine; what begins to speak beyond that is not heard in this check."""
 
 
 @dataclass(eq=False)
@@ -81,10 +83,12 @@ class Check:
         for source, evidence in record.view.evidences.items():
             mine = rows_of(evidence, self.rows)
             if source not in self.counting:
+                if len(self.counting) >= self.asked.sources:
+                    continue
                 self.counting[source] = Counting.begun(mine, snapshot.at_s)
             counted_s = snapshot.counted.at_s if source is Source.TAP and snapshot.counted is not None else None
             before = self.counting[source]
-            self.counting[source] = before.after(mine, check, counted_s)
+            self.counting[source] = before.after(mine, check, self.tests, counted_s)
             if self.counting[source].lost > before.lost:
                 self.note(f"the daemon lost what {SOURCES[source]} had counted; it began anew at {snapshot.at_s:.0f}")
         if self.last is not None:
@@ -115,6 +119,11 @@ class Check:
     # ------------------------------------------------------------------------------------------------ what it knows
 
     @property
+    def tests(self) -> int:
+        """So many share the chance of a false alarm: of each machine any source may be the one that speaks."""
+        return len(self.rows) * self.asked.sources
+
+    @property
     def source(self) -> Codes:
         """source[r]: the strongest that has counted anything; -1: none."""
         source = np.full(len(self.rows), -1, np.int16)
@@ -141,7 +150,7 @@ class Check:
         Once twenty shares are to be expected, at the ratio and the rate so far; before, of an honest machine by its claim.
         """
         check = beliefs.share_check
-        contrast, (short_at, honest_at) = check.on_request, check.one_shot(len(self.rows))
+        contrast, (short_at, honest_at) = check.on_request, check.one_shot(self.tests)
         shares, expected, score = (self._spoken(name, 0.0) for name in ("shares", "expected", "score"))
         if self.last is None:
             return np.full(len(self.rows), np.nan)

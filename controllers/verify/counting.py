@@ -42,8 +42,8 @@ class Counting:
         unknown = np.full(len(evidence), np.nan)
         return cls(Trial.begun(evidence, at_s), np.array(evidence.booked_s), unknown, unknown.copy())
 
-    def after(self, evidence: Evidence, check: ShareCheck, counted_s: float | None) -> Counting:
-        """With what has been counted by now.
+    def after(self, evidence: Evidence, check: ShareCheck, tests: int, counted_s: float | None) -> Counting:
+        """With what has been counted by now; `tests` share the chance of a false alarm.
 
         `counted_s`: when the counts are of, where they are not of the moment of the booking (the tap's).
         """
@@ -59,7 +59,7 @@ class Counting:
         more = evidence.total_expected - trial.from_expected > trial.expected + _SLACK
         return replace(
             self,
-            trial=trial.after(evidence, check, len(evidence)),
+            trial=trial.after(evidence, check, tests),
             booked_s=np.where(lost, evidence.booked_s, self.booked_s),
             from_s=np.where(lost, np.nan, np.where(begins, moment_s, self.from_s)),
             to_s=np.where(fresh, np.nan, np.where(more, moment_s, self.to_s)),

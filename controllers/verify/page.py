@@ -229,7 +229,10 @@ def _method(report: Report) -> Iterable[str]:
     yield f"<p>{escape(method.test)} {escape(method.interval)}</p>"
     facts = {
         "shortfall to be found": f"{100 * method.shortfall:g} % of the claim",
-        "false alarm": f"with a chance of {100 * method.false_alarm:g} % at most, {method.machines} machines together",
+        "false alarm": (
+            f"with a chance of {100 * method.false_alarm:g} % at most, "
+            f"{method.machines} machines and {method.sources} sources together"
+        ),
         "missed": f"with a chance of {100 * method.missed:g} % at most, of a machine of just that shortfall",
         "versions": escape(", ".join(f"{name} {number}" for name, number in report.versions.items())),
     }

@@ -15,7 +15,7 @@ from policies.proof import SourceName, VerdictName
 from policies.shown import Shown
 
 FORMAT: Final = "hashwatt verify report"
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Method(Shown):
@@ -26,13 +26,14 @@ class Method(Shown):
     shortfall: float
     """A machine that lacks this part of its claim, or more, is called short …"""
     false_alarm: float
-    """… and one that lacks nothing is with this chance at most, all machines of the check together."""
+    """… and one that lacks nothing is with this chance at most, all machines of the check together, whoever speaks."""
     missed: float
     """Chance that a machine of just that shortfall is called honest."""
     confidence: float
     """Of the intervals, each of them at all times."""
     machines: int
-    """So many shared the chance of a false alarm."""
+    sources: int
+    """Machines times sources, of which any may speak: so many tests shared the chance of a false alarm."""
 
 
 class Count(Shown):
@@ -51,7 +52,8 @@ class Count(Shown):
     low: float | None
     high: float | None
     score: float
-    """The log-likelihood ratio of short against honest; it is short at ln(machines / false_alarm), honest at ln(missed)."""
+    """The log-likelihood ratio of short against honest; it is short at ln(machines x sources / false_alarm), honest at
+    ln(missed)."""
     verdict: VerdictName
     took: float | None
     """Shares to expect until the verdict."""

@@ -46,7 +46,7 @@ def report_of(
         ended_s=now_s if check.ended_s is None else check.ended_s,
         planned_s=asked.for_s,
         versions=_versions(tap_status),
-        method=method_of(site.judgment.beliefs.share_check, len(check.rows)),
+        method=method_of(site.judgment.beliefs.share_check, len(check.rows), asked.sources),
         machines=tuple(
             _machine(check, site, columns, row, readings.get(int(check.rows[row]))) for row in range(len(check.rows))
         ),
@@ -77,12 +77,13 @@ class _Columns:
         )
 
 
-def method_of(check: ShareCheck, machines: int) -> Method:
-    """How a check of so many machines judges."""
+def method_of(check: ShareCheck, machines: int, sources: int) -> Method:
+    """How a check of so many machines judges, of each of which so many sources may speak."""
     return Method(
         test=(
             "Wald's sequential test of the shares that came against those to expect of the claim (Poisson): short at a "
-            "log-likelihood ratio of ln(machines / false_alarm), honest at ln(missed). By Ville's inequality both chances "
+            "log-likelihood ratio of ln(machines x sources / false_alarm), honest at ln(missed): of each machine the "
+            "strongest source speaks that has counted anything, so it may be any. By Ville's inequality both chances "
             "hold however often it is looked at, and whenever it is ended."
         ),
         interval=(
@@ -94,6 +95,7 @@ def method_of(check: ShareCheck, machines: int) -> Method:
         missed=check.missed,
         confidence=_CONFIDENCE,
         machines=machines,
+        sources=sources,
     )
 
 

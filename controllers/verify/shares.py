@@ -99,7 +99,7 @@ def judge(shares: float, expected: float, method: Method) -> Judged:
         false_alarm=method.false_alarm,
         missed=method.missed,
     )
-    short_at, honest_at = check.one_shot(method.machines)
+    short_at, honest_at = check.one_shot(method.machines * method.sources)
     score = float(check.on_request.score(np.array([shares]), np.array([expected]))[0])
     short, honest = score >= short_at, score <= honest_at
     return Judged(score, Verdict.SHORT if short else Verdict.HONEST if honest else Verdict.UNTESTED)

@@ -15,17 +15,18 @@ from fleet.work.proven import Proven
 from fleet.work.share_check import ShareCheck
 
 
-def credited(proven: Proven, check: ShareCheck, confidence: float = 0.95) -> Floats:
+def credited(proven: Proven, check: ShareCheck, sources: int, confidence: float = 0.95) -> Floats:
     """credit[n]: over the claim; 1 where nothing is known.
 
     An honest machine's is 1 at all times, but for a chance of `check.false_alarm` for all machines and a window together.
-    `confidence` is that of the interval of a machine found short.
+    Any of the `sources` of `proven` may be the one that speaks, so the chance is divided among them too. `confidence` is
+    that of the interval of a machine found short.
     """
     n = len(proven)
     credit = np.ones(n)
     if not (proven.expected > 0).any():
         return credit
-    wide = over(proven.shares, proven.expected, proven.since_s, 1.0 - check.false_alarm / max(1, n))
+    wide = over(proven.shares, proven.expected, proven.since_s, 1.0 - check.false_alarm / max(1, n * sources))
     credit = _within(wide.low, wide.high)
     short = np.flatnonzero(proven.verdict == Verdict.SHORT)
     if len(short):

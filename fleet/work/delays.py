@@ -23,9 +23,16 @@ class Delay:
     seconds: float
 
 
-def one_shot_delay(check: ShareCheck, expected_per_s: float, rate: float, machines: int = 1) -> Delay:
-    """Until a test on request ends, of a machine that delivers `rate` of its claim; either verdict."""
-    return _delay(check.on_request.counts(rate, *check.one_shot(machines)), expected_per_s)
+def one_shot_delay(check: ShareCheck, expected_per_s: float, rate: float, tests: int = 1, score: float = 0.0) -> Delay:
+    """Until a test on request ends, of a machine that delivers `rate` of its claim; either verdict.
+
+    `tests` share the chance of a false alarm (`ShareCheck.one_shot`). A test under way has a `score`: then it is what is
+    still to come, and nothing where a limit is reached.
+    """
+    short_at, honest_at = check.one_shot(tests)
+    if not honest_at < score < short_at:
+        return Delay(0.0, 0.0)
+    return _delay(check.on_request.counts(rate, short_at - score, honest_at - score), expected_per_s)
 
 
 def fleet_delay(check: Watch, expected_per_s: float, rate: float, tests: int) -> Delay:

@@ -51,6 +51,9 @@ class ShareCheck(Watch):
         """Short against the whole claim: at a chance of one in a hundred, half a percent of stale shares hardly matters."""
         return Contrast(1.0, 1 - self.shortfall)
 
-    def one_shot(self, machines: int = 1) -> tuple[float, float]:
-        """Where the score of a test on request of so many machines at once says short (above) and honest (below)."""
-        return wald_limits(self.false_alarm / max(1, machines), self.missed)
+    def one_shot(self, tests: int = 1) -> tuple[float, float]:
+        """Where the score of a test on request says short (above) and honest (below).
+
+        So many `tests` at once share the chance of a false alarm: machines times the sources of which any may speak.
+        """
+        return wald_limits(self.false_alarm / max(1, tests), self.missed)

@@ -1,7 +1,8 @@
 """Trial: a test on request, from a moment of somebody's choosing until it says short or honest; all machines at once.
 
 Wald's sequential test over what a source's evidence has counted since: short at ln(1 / false_alarm), honest at ln(missed),
-which bounds both chances however often it is looked at. It is one machine's chance: who tries a thousand at once divides.
+which bounds both chances however often it is looked at. It is one test's chance: who tries a thousand machines at once, or
+hears several sources of each, divides.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ class Trial:
             took=np.full(n, np.nan),
         )
 
-    def after(self, evidence: Running, check: ShareCheck, machines: int = 1) -> Trial:
-        """The trial with what has been counted by now; `machines` that are tried at once share the chance of a false alarm."""
+    def after(self, evidence: Running, check: ShareCheck, tests: int = 1) -> Trial:
+        """The trial with what has been counted by now; so many `tests` at once share the chance of a false alarm."""
         shares, expected = evidence.total_shares - self.from_shares, evidence.total_expected - self.from_expected
         score = check.on_request.score(shares, expected)
-        short_at, honest_at = check.one_shot(machines)
+        short_at, honest_at = check.one_shot(tests)
         ended = np.where(
             score >= short_at, Verdict.SHORT, np.where(score <= honest_at, Verdict.HONEST, Verdict.UNTESTED)
         )

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from controllers.verify.check import Check
 from controllers.verify.counting import Counting
-from controllers.verify.reporting import report_of
+from controllers.verify.reporting import method_of, report_of
 from controllers.verify.seen import Seen
+from controllers.verify.shares import judge
 from fleet.work.counted import Flaw
 from fleet.work.evidence import Evidence, Source, Verdict
 from fleet.work.share_check import ShareCheck
@@ -190,8 +191,51 @@ def test_a_count_begins_with_the_first_booking_after_the_beginning() -> None:
     check, told = ShareCheck(), []
     counting = Counting.begun(evidence(100.0, 50.0), 130.0)
     for booked_s, total in ((100.0, 50.0), (160.0, 60.0), (160.0, 60.0), (220.0, 75.0)):
-        counting = counting.after(evidence(booked_s, total), check, None)
+        counting = counting.after(evidence(booked_s, total), check, 1, None)
         told.append((float(counting.from_s[0]), float(counting.to_s[0]), float(counting.trial.expected[0])))
     assert np.array_equal(
         told, [(np.nan, np.nan, 0.0), (160.0, np.nan, 0.0), (160.0, np.nan, 0.0), (160.0, 220.0, 15.0)], equal_nan=True
     )
+
+
+def test_whoever_may_speak_shares_the_chance_of_a_false_alarm() -> None:
+    """With a tap beside the counters a check would call honest machines short twice as often as its report says."""
+    mine = Mine((1.0, 1.0, 1.0), ("counters", "tap"))
+    check = Check.begun(replace(asked(mine), sources=2), mine.judgment.roster)
+    assert (check.tests, method_of(ShareCheck(), 3, 2).sources) == (6, 2)
+    short_at = ShareCheck().one_shot(6)[0]
+    for _ in range(3):
+        check.saw(mine.tick(), mine.judgment.beliefs)
+    counting = check.counting[Source.TAP]
+    slope, step = ShareCheck().on_request.slope, ShareCheck().on_request.step
+
+    def after(score: float) -> int:
+        """The verdict where so much was counted that the score is this, with one share in ten thousand too few."""
+        expected = score / (0.9 * step + slope)
+        total = counting.trial.from_expected + expected, counting.trial.from_shares + 0.9 * expected
+        evidence = replace(
+            mine.site.view.tap_evidence or Evidence.nothing(3), total_expected=total[0], total_shares=total[1]
+        )
+        return int(counting.after(evidence, ShareCheck(), check.tests, None).trial.verdict[0])
+
+    assert [after(short_at * part) for part in (0.99, 1.01)] == [Verdict.UNTESTED, Verdict.SHORT]
+    for part, verdict in ((0.99, Verdict.UNTESTED), (1.01, Verdict.SHORT)):
+        expected = short_at * part / (0.9 * step + slope)
+        assert judge(0.9 * expected, expected, method_of(ShareCheck(), 3, 2)).verdict is verdict
+    # a third source that nobody knew of when it began is not heard: it would have to share the chance too
+    check.saw(
+        replace(mine.tick(), view=replace(mine.site.view, pool_evidence=mine.site.view.evidence)), mine.judgment.beliefs
+    )
+    assert set(check.counting) == {Source.COUNTERS, Source.TAP}
+    assert Check.of(check.kept(), mine.judgment.roster).tests == 6
+
+
+def test_the_more_may_speak_the_more_is_asked_of_each() -> None:
+    """A check that divides its chance in its report alone."""
+    took = []
+    for sources in (1, 100_000):
+        mine = Mine((0.9,), ("counters",))
+        check = Check.begun(replace(asked(mine), sources=sources), mine.judgment.roster)
+        carried_out(mine, check)
+        took.append(float(check.counting[Source.COUNTERS].trial.took[0]))
+    assert took[1] > 2 * took[0]

@@ -31,7 +31,7 @@ def proven(shares: list[float], expected: list[float], verdict: Verdict = Verdic
 
 def test_nothing_known_is_the_whole_claim() -> None:
     """A machine that is worth nothing until it has proved something."""
-    assert list(credited(best({Source.COUNTERS: Evidence.nothing(3)}), CHECK)) == [1.0, 1.0, 1.0]
+    assert list(credited(best({Source.COUNTERS: Evidence.nothing(3)}), CHECK, 1)) == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_nothing_known_is_the_whole_claim() -> None:
 )
 def test_credit(shares: float, expected: float, verdict: Verdict, least: float, most: float) -> None:
     """A cheat that is credited its claim, or an honest machine that is credited its luck."""
-    assert least <= credited(proven([shares], [expected], verdict), CHECK)[0] <= most
+    assert least <= credited(proven([shares], [expected], verdict), CHECK, 1)[0] <= most
 
 
 @given(st.floats(0, 1e7), st.floats(1, 1e7), st.sampled_from(Verdict))
 def test_it_lies_between_the_claim_and_what_was_counted(shares: float, expected: float, verdict: Verdict) -> None:
     """A credit beyond what was counted: that would be a punishment, or a present."""
-    credit = credited(proven([shares], [expected], verdict), CHECK)[0]
+    credit = credited(proven([shares], [expected], verdict), CHECK, 1)[0]
     ratio = shares / expected
     assert min(1.0, ratio) - 1e-9 <= credit <= max(1.0, ratio) + 1e-9
 
@@ -70,5 +70,11 @@ def test_no_honest_machine_of_a_fleet_leaves_its_claim() -> None:
         shares += rng.poisson(30.0, len(shares))
         for fleet in range(fleets):
             rows = slice(fleet * machines, (fleet + 1) * machines)
-            left[fleet] |= bool((credited(proven(list(shares[rows]), [30.0 * look] * machines), CHECK) != 1.0).any())
+            left[fleet] |= bool((credited(proven(list(shares[rows]), [30.0 * look] * machines), CHECK, 1) != 1.0).any())
     assert left.mean() <= CHECK.false_alarm + 3 * np.sqrt(CHECK.false_alarm / fleets)
+
+
+def test_any_source_may_be_the_one_that_speaks() -> None:
+    """Three sources that share no chance: an honest machine would leave its claim three times as often as stated."""
+    leaves = proven([1_000.0], [1_000.0 * 1.126])
+    assert [credited(leaves, CHECK, sources)[0] == 1.0 for sources in (1, 2, 3)] == [False, False, True]
