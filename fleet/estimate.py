@@ -25,6 +25,7 @@ from fleet.work.counted import Counted
 from fleet.work.counters import observe
 from fleet.work.credited import credited
 from fleet.work.evidence import Evidence
+from fleet.work.faulty import ErrorCheck, Faulty, observe_faulty
 from fleet.work.losses import marked
 from fleet.work.pool_told import PoolTold
 from fleet.work.pooled import observe_pool
@@ -64,6 +65,8 @@ class Beliefs(Settings):
     """How shares are held against claims."""
     reject_check: SpoilCheck = SpoilCheck()
     """How many of its shares a machine may have rejected, by its own counters."""
+    error_check: ErrorCheck = ErrorCheck()
+    """How many of its nonces may be hardware errors, by its own counters."""
 
 
 def estimate(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -> View:
@@ -134,13 +137,14 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
         "uptime_s": heard.uptime_s,
         "power_w": np.where(heard.measured, heard.power_w, np.nan),
     }
+    # A counter that this reading did not bring is of an earlier moment, and says nothing of this one.
+    accepted = np.where(heard.counted_s == heard.at_s, heard.accepted_difficulty, np.nan)
     tests = len(view) * (1 + (pool_evidence is not None) + (tap_evidence is not None))
     if not np.isnan(heard.accepted_difficulty).all():
         evidence = observe(
             evidence,
             check,
-            # A counter that this reading did not bring is of an earlier moment, and says nothing of this one.
-            accepted_difficulty=np.where(heard.counted_s == heard.at_s, heard.accepted_difficulty, np.nan),
+            accepted_difficulty=accepted,
             share_difficulty=heard.share_difficulty,
             tests=tests,
             **claims,
@@ -167,6 +171,17 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
             uptime_s=heard.uptime_s,
         )
         view = replace(view, rejects=rejects)
+    if not np.isnan(heard.hardware_errors + heard.accepted_difficulty).all():
+        errors = observe_faulty(
+            Faulty.nothing(len(view)) if view.errors is None else view.errors,
+            beliefs.error_check,
+            heard_s=heard.at_s,
+            errors=heard.hardware_errors,
+            accepted_difficulty=accepted,
+            share_difficulty=heard.share_difficulty,
+            uptime_s=heard.uptime_s,
+        )
+        view = replace(view, errors=errors)
     if (evidence, pool_evidence, tap_evidence) == (view.evidence, view.pool_evidence, view.tap_evidence):
         return view
     proven = replace(

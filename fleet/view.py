@@ -18,6 +18,7 @@ from fleet.machine import Roster
 from fleet.reading import State
 from fleet.work.counted import Counted
 from fleet.work.evidence import Evidence, Source
+from fleet.work.faulty import Faulty
 from fleet.work.losses import shifted
 from fleet.work.spoilt import Spoilt
 
@@ -57,7 +58,7 @@ class View:
     claim; `pool_evidence` and `tap_evidence`: how those that its pool credits and those that the tap has verified do (None:
     the site has no such source). `credit[n]`: the part of its claim that the shares leave it, 1 where they say nothing else.
     `tap_marks`: earlier counts of the tap, the oldest first, for what was lost since. `rejects`: how many of their shares
-    machines say were rejected (None: none tells).
+    machines say were rejected, `errors`: how many of their nonces they say were hardware errors (None: none tells).
     """
 
     at_s: float
@@ -86,6 +87,7 @@ class View:
     tap_evidence: Evidence | None = None
     tap_marks: tuple[Counted, ...] = ()
     rejects: Spoilt | None = None
+    errors: Faulty | None = None
     moves: tuple[Move, ...] = ()
     tally: Tally = field(default_factory=Tally)
 
@@ -118,6 +120,7 @@ class View:
             evidence=self.evidence.shifted(by_s),
             tap_marks=shifted(self.tap_marks, by_s),
             rejects=None if self.rejects is None else self.rejects.shifted(by_s),
+            errors=None if self.errors is None else self.errors.shifted(by_s),
             pool_evidence=None if self.pool_evidence is None else self.pool_evidence.shifted(by_s),
             tap_evidence=None if self.tap_evidence is None else self.tap_evidence.shifted(by_s),
             **{name: getattr(self, name) + by_s for name in times},

@@ -38,7 +38,7 @@ _LIKE: Final[Mapping[str, str]] = {
     "decision.choices.target": "view.standing",
     **{
         f"view.{source}.{name}": f"snapshot.heard.{like}"
-        for source in ("evidence", "pool_evidence", "tap_evidence", "rejects")
+        for source in ("evidence", "pool_evidence", "tap_evidence", "rejects", "errors")
         for name, like in {
             "heard_s": "at_s",
             "booked_s": "at_s",
@@ -52,6 +52,8 @@ _LIKE: Final[Mapping[str, str]] = {
             "good": "accepted",
         }.items()
     },
+    "view.errors.bad": "snapshot.heard.hardware_errors",
+    "view.errors.good": "snapshot.heard.accepted_difficulty",
     "view.pool_evidence.seen": "snapshot.pool_told.work",
     "view.pool_evidence.counter": "snapshot.pool_told.work",
     "view.pool_evidence.booked_s": "snapshot.pool_told.heard_s",

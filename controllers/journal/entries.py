@@ -28,6 +28,7 @@ from fleet.snapshot import Heard, Snapshot
 from fleet.view import View
 from fleet.work.counted import Counted
 from fleet.work.evidence import Evidence
+from fleet.work.faulty import Faulty
 from fleet.work.pool_told import PoolTold
 from fleet.work.spoilt import Spoilt
 from policies.record import Decision, Record
@@ -318,6 +319,7 @@ def _view(stored: Json, columns: Columns, n: int) -> View:
     for name, nothing in (
         *((name, Evidence.nothing(n)) for name in ("evidence", "pool_evidence", "tap_evidence")),
         ("rejects", Spoilt.nothing(n)),
+        ("errors", Faulty.nothing(n)),
     ):
         if filled.get(name) is not None and any(field.name not in filled[name] for field in fields(nothing)):
             filled[name] = pack(nothing, columns, f"view.{name}")

@@ -23,6 +23,7 @@ from fleet.snapshot import Heard, Snapshot
 from fleet.view import Move, Tally, View
 from fleet.work.counted import Counted
 from fleet.work.evidence import Evidence
+from fleet.work.faulty import Faulty
 from fleet.work.pool_told import PoolTold
 from fleet.work.running import Running
 from fleet.work.spoilt import Spoilt
@@ -115,6 +116,7 @@ def view_of(state: Stored | Began, moved: Moved, reasons: tuple[str, ...], said:
         ("pool_evidence", Evidence.nothing(len(kept))),
         ("tap_evidence", Evidence.nothing(len(kept))),
         ("rejects", Spoilt.nothing(len(kept))),
+        ("errors", Faulty.nothing(len(kept))),
     ):
         if any(column.startswith(f"view.{name}.") for column in state.columns):
             changes[name] = _running(state, moved, name, nothing)

@@ -8,7 +8,7 @@ intervals hold. They take shares as independent: errors that come in bursts rais
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Self, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -59,21 +59,25 @@ class Spoilt(Running):
     UNKNOWN: ClassVar[tuple[str, ...]] = (*Running.UNKNOWN, "bad", "good", "uptime_s")
 
 
+SpoiltT = TypeVar("SpoiltT", bound=Spoilt)
+
+
 def observe_spoilt(
-    record: Spoilt,
+    record: SpoiltT,
     check: SpoilCheck,
     *,
     heard_s: Floats,
     bad: Floats,
     good: Floats,
     uptime_s: Floats | None = None,
+    per_share: Floats | None = None,
     tests: int | None = None,
-) -> Spoilt:
+) -> SpoiltT:
     """Take in the counters of spoilt and of good shares, one row a machine, NaN where they are not known.
 
     Rows that are no newer than before, or whose counters are not known or have not moved, wait. When a counter or
-    `uptime_s` falls the machine started anew, and what came until then is left out. `tests` share the stated rate (None:
-    the machines).
+    `uptime_s` falls the machine started anew, and what came until then is left out. `per_share` is what the counters count
+    for one share (None: one). `tests` share the stated rate (None: the machines).
     """
     # counters that have not moved may be those of an earlier, fuller look
     moved = (bad != record.bad) | (good != record.good)
@@ -85,6 +89,8 @@ def observe_spoilt(
     more_bad, more_good = bad - record.bad, good - record.good
     near = heard_s - record.heard_s <= check.most_gap_s
     booked = new & near & ~fell & (more_bad >= 0) & (more_good >= 0)
+    if per_share is not None:
+        more_bad, more_good = more_bad / per_share, more_good / per_share
     span = Span(booked, record.heard_s, heard_s, more_bad, more_bad + more_good)
     heard = replace(
         record,

@@ -127,6 +127,10 @@ def _ask(
     heard["chip_c"][rows] = 60 + 5 * rng.normal(size=len(rows))
     heard["accepted"][rows] = np.floor(at_s - START_S)
     heard["rejected"][rows] = np.floor((at_s - START_S) / 15)
+    heard["share_difficulty"][rows] = DIFFICULTY
+    heard["accepted_difficulty"][rows] = np.floor(at_s - START_S) * DIFFICULTY
+    heard["counted_s"][rows] = heard["at_s"][rows]
+    heard["hardware_errors"][rows] = np.floor((at_s - START_S) * DIFFICULTY / 15)
 
 
 def _counted(sums: dict[str, np.ndarray], mode: np.ndarray, at_s: float, rng: np.random.Generator) -> Counted:

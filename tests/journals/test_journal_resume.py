@@ -291,7 +291,9 @@ def test_what_tap_and_pool_said_comes_back(day: ModuleType, tmp_path: Path, same
     assert now is not None
     assert final.view.rejects is not None
     assert (final.view.rejects.verdict == 2).any()
-    for name in ("evidence", "pool_evidence", "tap_evidence", "credit", "tap_marks", "rejects"):
+    assert final.view.errors is not None
+    assert (final.view.errors.verdict == 2).any()
+    for name in ("evidence", "pool_evidence", "tap_evidence", "credit", "tap_marks", "rejects", "errors"):
         assert same(getattr(now, name), getattr(final.view, name)), name
 
 
