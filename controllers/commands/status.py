@@ -58,14 +58,7 @@ def show(answer: dict[str, Any]) -> None:
         f"tally      {number(sums['earned_usd'], 2)} $ as the machines ran since {since:%Y-%m-%d %H:%M} UTC; "
         f"{number(sums['decided_usd'], 2)} $ as was decided"
     )
-    verdicts = ", ".join(f"{count} {name}" for name, count in sums["machines_by_verdict"].items() if count)
-    sources = ", ".join(f"{count} by {COUNTED_BY[name]}" for name, count in sums["machines_by_source"].items() if count)
-    if sums["delivered"] is not None:
-        console.print(f"proof      {100 * sums['delivered']:.1f} % of what is claimed; {verdicts} ({sources})")
-    if answer["tap"] is not None:
-        console.print(f"tap        {_tap(answer['tap'])}", markup=False)
-    for proof in answer["short"]:
-        console.print(f"short      {Proof.model_validate(proof).in_words()}", markup=False)
+    _show_proof(answer)
     if sums["missing"]:
         console.print(f"[bold]not known[/bold]  {', '.join(sums['missing'])}")
     if sums["held_back"]:
@@ -106,6 +99,19 @@ def show(answer: dict[str, Any]) -> None:
     for event in answer["events"]:
         when = datetime.fromtimestamp(event["at_s"], UTC)
         console.print(f"{when:%H:%M:%S} {event['kind']}: {event['text']}", markup=False)
+
+
+def _show_proof(answer: dict[str, Any]) -> None:
+    """What the shares say of the claims, how the tap is, and who is short."""
+    console, sums = out(), answer["sums"]
+    verdicts = ", ".join(f"{count} {name}" for name, count in sums["machines_by_verdict"].items() if count)
+    sources = ", ".join(f"{count} by {COUNTED_BY[name]}" for name, count in sums["machines_by_source"].items() if count)
+    if sums["delivered"] is not None:
+        console.print(f"proof      {100 * sums['delivered']:.1f} % of what is claimed; {verdicts} ({sources})")
+    if answer["tap"] is not None:
+        console.print(f"tap        {_tap(answer['tap'])}", markup=False)
+    for proof in answer["short"]:
+        console.print(f"short      {Proof.model_validate(proof).in_words()}", markup=False)
 
 
 def _tap(tap: dict[str, Any]) -> str:

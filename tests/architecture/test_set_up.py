@@ -57,7 +57,20 @@ def test_missing_programs_are_said(tools: Path, root: Path, tmp_path: Path, ci: 
     script(tmp_path / "system-packages", text)
     ran = run([str(tmp_path / "system-packages")], tmp_path, PATH=str(tools), CI=ci, SYSTEM_PACKAGES="no")
     assert ran.returncode == code
-    assert "mosquitto prometheus promtool" in ran.stderr
+    assert "mosquitto node npm prometheus promtool" in ran.stderr
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_missing_clients_are_said(tools: Path, root: Path, tmp_path: Path, ci: str, code: int) -> None:
+    """A third party's client that could not be had is a test left out in silence."""
+    for name in ("cat", "cksum", "cp"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    shutil.copytree(root / ".ci", tmp_path / ".ci")
+    script(tools / "npm", "echo 'no way to the registry' >&2", "exit 1")
+    ran = run([str(tmp_path / ".ci/node-packages")], tmp_path, PATH=str(tools), CI=ci)
+    assert ran.returncode == code
+    assert "npm failed: no way to the registry" in ran.stderr
+    assert "left out" in ran.stderr
 
 
 def test_missing_programs_are_installed_by_root_without_their_services(tools: Path, root: Path, tmp_path: Path) -> None:
@@ -70,7 +83,7 @@ def test_missing_programs_are_installed_by_root_without_their_services(tools: Pa
     for name in ("tee", "chmod", "cat"):
         (tools / name).symlink_to(str(shutil.which(name)))
     installs = (
-        "for p in mosquitto prometheus promtool; do printf '#!/bin/bash\\n' >"
+        "for p in mosquitto node npm prometheus promtool; do printf '#!/bin/bash\\n' >"
         + str(tools)
         + "/$p; chmod 755 "
         + str(tools)
@@ -80,7 +93,7 @@ def test_missing_programs_are_installed_by_root_without_their_services(tools: Pa
     ran = run([str(tmp_path / "system-packages")], tmp_path, PATH=str(tools), CI="true")
     assert (ran.returncode, ran.stderr) == (0, "")
     asked = (tmp_path / "asked").read_text(encoding="utf-8")
-    assert "install -y --no-install-recommends mosquitto prometheus" in asked
+    assert "install -y --no-install-recommends mosquitto nodejs npm prometheus" in asked
     assert "exit 101" in asked
     assert not policy.exists()
 
