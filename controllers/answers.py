@@ -95,7 +95,8 @@ class Answers:
         machine = request.get("machine")
         if machine not in self._site.roster.index:
             raise LookupError(f"machine is {machine!r}, expected an id of this site's machines")
-        return {"explanation": explain(self._site.judgment, self.last(), str(machine)).model_dump(mode="json")}
+        explanation = explain(self._site.judgment, self.last(), str(machine), self._site.audit_shares_per_min)
+        return {"explanation": explanation.model_dump(mode="json")}
 
     async def _order(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         asked = request.get("order")

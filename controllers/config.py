@@ -251,6 +251,16 @@ class Site:
             live=self.live,
         )
 
+    @property
+    def audit_shares_per_min(self) -> float | None:
+        """What the tap asks of a machine in an audit; None: there is no tap."""
+        return None if self.file.tap is None else self.file.tap.audit.shares_per_min
+
+    @property
+    def proof_sources(self) -> int:
+        """How many sources may speak of a machine's shares: its own counters, a pool's API, the tap."""
+        return 1 + bool(self.file.pool_apis) + (self.file.tap is not None)
+
     def settings_json(self) -> str:
         """The resolved settings as JSON, without a secret: what a journal needs to judge again."""
         return self.file.model_dump_json()

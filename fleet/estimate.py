@@ -61,6 +61,8 @@ class Beliefs(Settings):
     """Value a machine's hashes by what its shares prove where that contradicts its claim; else always by its claim."""
     meter_error: Fraction = 0.02
     """How far the power that a machine measures may be off: for the interval of its proven efficiency."""
+    place_meter_error: Fraction = 0.01
+    """The same of the meters of places: class 1 of IEC 62053-21 is within 1 %."""
     share_check: ShareCheck = ShareCheck()
     """How shares are held against claims."""
     reject_check: SpoilCheck = SpoilCheck()

@@ -13,6 +13,7 @@ from fleet.columns import OFF_LADDER, UNKNOWN, Floats
 from fleet.machine import SLEEP, Machine
 from fleet.order import OrderKind
 from fleet.units import HOURS_PER_DAY, THS_PER_PHS, efficiency_j_th
+from policies.detection import detection_of
 from policies.economics import at_the_meter, cost_usd_h, revenue_usd_h, revenue_usd_mwh
 from policies.explanation import Change, Explanation, Hold, Point, Shadow
 from policies.orders import held_by_hand, knows
@@ -29,14 +30,14 @@ _HALVINGS = 44
 _LASTING_H = 1e6
 
 
-def explain(judgment: Judgment, record: Record, machine: str) -> Explanation:
-    """Everything about one machine at one tick.
+def explain(judgment: Judgment, record: Record, machine: str, audit_shares_per_min: float | None = None) -> Explanation:
+    """Everything about one machine at one tick; `audit_shares_per_min` is what the site's tap asks for in one.
 
     Raises:
         KeyError: no machine of that id.
     """
     row = judgment.roster.index[machine]
-    return _Telling(judgment, record, row).explanation()
+    return _Telling(judgment, record, row).explanation(audit_shares_per_min)
 
 
 class _Telling:
@@ -55,7 +56,7 @@ class _Telling:
         self.power_w: Floats = judgment.roster.modes.power_w[row, scale] * self.view.power_scale[row]
         self.rate_ths: Floats = judgment.roster.modes.hashrate_ths[row, scale] * self.view.valued_scale[row]
 
-    def explanation(self) -> Explanation:
+    def explanation(self, audit_shares_per_min: float | None) -> Explanation:
         """The whole answer."""
         row, view, prices = self.row, self.view, self.prices
         now = machine_columns(self.judgment, self.record)
@@ -99,6 +100,9 @@ class _Telling:
             shadows=shadows,
             shadow_usd_mwh=sum(shadow.usd_mwh for shadow in shadows),
             proof=proof(self.judgment, self.record, row),
+            detection=detection_of(
+                self.judgment.beliefs.share_check, self.record.snapshot, row, len(view.evidences), audit_shares_per_min
+            ),
             holds=holds,
             changes=self._changes(holds),
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from policies.detection import Detection
 from policies.proof import Proof
 from policies.shown import Shown
 
@@ -121,6 +122,8 @@ class Explanation(Shown):
     """The caps above it that bind."""
     proof: Proof
     """What its shares say of its claim."""
+    detection: Detection | None
+    """How long a shortfall would take to be found; None: how many shares it brings is not known."""
     shadow_usd_mwh: float
     """Their sum: what one more MWh at this machine would earn."""
     holds: tuple[Hold, ...]

@@ -56,6 +56,13 @@ class Said(Shown):
     """Shares counted for that."""
     expected: float
     """Shares to expect of the claim."""
+    jumps: int
+    """How often so far a counter brought more than it can have hashed; that was left out."""
+
+    def jumped(self) -> str:
+        """The jumps, for people."""
+        times = "once" if self.jumps == 1 else f"{self.jumps} times"
+        return f"its counter jumped {times} by more than it can have hashed: left out (by {COUNTED_BY[self.source]})"
 
 
 class Rejects(Shown):
@@ -75,6 +82,25 @@ class Rejects(Shown):
         """For people."""
         interval = f"95 % interval {100 * self.low:.1f} to {100 * self.high:.1f}"
         return f"{100 * self.share:.1f} % of its shares are rejected ({interval})"
+
+
+class HardwareErrors(Shown):
+    """How many of its nonces one machine says were hardware errors, lately."""
+
+    share: float
+    """Of all its nonces: errors over errors and accepted work, both of difficulty 1."""
+    low: float
+    """Its 95 % interval, which holds at all times."""
+    high: float
+    too_many: bool
+    """The running test says that they are more than `[beliefs.error_check]` lets pass."""
+    since_s: float | None
+    """Since about when (UTC seconds)."""
+
+    def in_words(self) -> str:
+        """For people."""
+        interval = f"95 % interval {100 * self.low:.2f} to {100 * self.high:.2f}"
+        return f"{100 * self.share:.2f} % of its nonces are hardware errors ({interval})"
 
 
 class Tapped(Shown):
@@ -128,6 +154,8 @@ class Proof(Shown):
     tap: Tapped | None
     rejects: Rejects | None
     """By its own counters; None: it does not tell."""
+    errors: HardwareErrors | None
+    """By its own counters; None: it does not tell."""
     likely_cause: str | None
     """Of a machine found short: what the tap saw, or where it is not there its own counters say, that explains it."""
 
@@ -180,6 +208,8 @@ class _Proving:
         self._efficiencies = {source: efficiency(evidence, error) for source, evidence in self._evidences.items()}
         rejects = record.view.rejects
         self._rejected = None if rejects is None else spoilt_share(rejects)
+        errors = record.view.errors
+        self._faulty = None if errors is None else spoilt_share(errors)
         self._counted: Counted | None = record.snapshot.counted
         marks = record.view.tap_marks
         since = marks[0] if marks else None
@@ -212,6 +242,7 @@ class _Proving:
             ),
             tap=self._tapped(row),
             rejects=self._rejects(row),
+            errors=self._errors(row),
             likely_cause=self._likely_cause(row, ratio),
         )
 
@@ -256,14 +287,29 @@ class _Proving:
             since_s=known(record.since_s[row]) if found else None,
         )
 
+    def _errors(self, row: int) -> HardwareErrors | None:
+        """What it says of its hardware errors."""
+        told, record = self._faulty, self._record.view.errors
+        if told is None or record is None or np.isnan(told.ratio[row]):
+            return None
+        found = bool(record.verdict[row] == Verdict.SHORT)
+        return HardwareErrors(
+            share=float(told.ratio[row]),
+            low=float(told.low[row]),
+            high=float(told.high[row]),
+            too_many=found,
+            since_s=known(record.since_s[row]) if found else None,
+        )
+
     def _likely_cause(self, row: int, ratio: float | None) -> str | None:
         """What the tap saw of a machine that was found short."""
         lost = self._losses
         if self.proven.verdict[row] != Verdict.SHORT or ratio is None:
             return None
         if lost is None or self.proven.source[row] != Source.TAP:
-            rejects = self._rejects(row)
-            return rejects.in_words() if rejects is not None and rejects.too_many else None
+            causes = (self._rejects(row), self._errors(row))
+            found = [cause.in_words() for cause in causes if cause is not None and cause.too_many]
+            return ", ".join(found) or None
         saw = sorted(((float(lost.part[row, loss]), loss) for loss in Loss), reverse=True)
         told = [f"{100 * part:.1f} % {IN_WORDS[loss]}" for part, loss in saw if part >= _WORTH_TELLING]
         if not told:
@@ -287,6 +333,7 @@ def _said(kind: Source, evidence: Evidence, told: Delivered, row: int) -> Said:
         high=known(told.high[row]),
         shares=float(told.shares[row]),
         expected=float(told.expected[row]),
+        jumps=int(evidence.jumps[row]),
     )
 
 

@@ -17,13 +17,14 @@ from fleet.command import OutcomeKind
 from fleet.estimate import silent
 from fleet.machine import SLEEP
 from fleet.reading import State
-from fleet.work.proven import Proven, best, efficiency
+from fleet.work.proven import Efficiency, Proven, best, efficiency
 from policies.economics import at_the_meter, break_even_usd_mwh, cost_usd_h, revenue_usd_h
 from policies.orders import held_by_hand, node_caps_w
 from policies.proof import SOURCES, VERDICTS
 from policies.record import Record
 from policies.shown import Shown
 from policies.tick import Judgment
+from policies.verified import Verified, asleep, verified
 
 SILENT = "silent"
 """The state shown for a machine that gave no reading for `silent_after_s`, or never one."""
@@ -37,8 +38,8 @@ class MachineColumns:
     `state[n]` indexes STATES. `power_w` is measured where `measured`, else the operating point's nameplate as calibrated.
     `earns_usd_h` is revenue less energy at the present power and hash rate, `break_even_usd_mwh` the power price at the
     site's meter at which it earns nothing, `curtailed_w` what its usual operating point would draw beyond the present one.
-    `proven` is what the shares say of each machine's claim, `proven_j_th` its J/TH of proven hashes; `credited_ths` is the
-    part of its hash rate that they leave it, and what it earns and breaks even at is of that.
+    `proven` is what the shares say of each machine's claim, `proven_j_th` its J/TH of proven hashes, with its interval;
+    `credited_ths` is the part of its hash rate that they leave it, and what it earns and breaks even at is of that.
     """
 
     state: Codes
@@ -52,6 +53,8 @@ class MachineColumns:
     curtailed_w: Floats
     proven: Proven
     proven_j_th: Floats
+    proven_j_th_low: Floats
+    proven_j_th_high: Floats
 
     def __post_init__(self) -> None:
         """Read-only."""
@@ -74,6 +77,23 @@ class PlaceSums(Shown):
     """What one more MWh of cap here would earn."""
     overloaded: bool
     """The cap cannot be met even with every machine here at the least it may draw."""
+    verified: Verified | None
+    """Its J/TH by measured power and proven hashes; None: no power is measured, or no shares are counted."""
+
+    @property
+    def verified_j_th(self) -> float | None:
+        """The J/TH alone, for metrics."""
+        return None if self.verified is None else self.verified.j_th
+
+    @property
+    def verified_j_th_low(self) -> float | None:
+        """Its interval's lower end."""
+        return None if self.verified is None else self.verified.low
+
+    @property
+    def verified_j_th_high(self) -> float | None:
+        """Its interval's upper end."""
+        return None if self.verified is None else self.verified.high
 
 
 class SiteSums(Shown):
@@ -175,6 +195,7 @@ def machine_columns(judgment: Judgment, record: Record) -> MachineColumns:
         if price is not None:
             earns = revenue_usd_h(zero_if_asleep, hashprice) - cost_usd_h(power_w, price)
     proven = best(view.evidences)
+    verified_j_th = _verified_j_th(judgment, record, proven)
     usual_w = roster.modes.power_w[rows, roster.usual]
     curtailed = np.where((view.mode >= 0) & (view.mode < roster.usual), usual_w - plate, 0.0)
     state = np.where(known, view.state - int(State.UNKNOWN), len(STATES) - 1).astype(np.int16)
@@ -189,18 +210,21 @@ def machine_columns(judgment: Judgment, record: Record) -> MachineColumns:
         break_even_usd_mwh=break_even,
         curtailed_w=curtailed,
         proven=proven,
-        proven_j_th=_proven_j_th(judgment, record, proven),
+        proven_j_th=verified_j_th.j_th,
+        proven_j_th_low=verified_j_th.low,
+        proven_j_th_high=verified_j_th.high,
     )
 
 
-def _proven_j_th(judgment: Judgment, record: Record, proven: Proven) -> Floats:
+def _verified_j_th(judgment: Judgment, record: Record, proven: Proven) -> Efficiency:
     """J/TH of proven hashes, by the source that speaks of each machine."""
-    j_th = np.full(len(proven), np.nan)
+    columns = {name: np.full(len(proven), np.nan) for name in ("j_th", "low", "high")}
     for source, evidence in record.view.evidences.items():
         speaks = proven.source == source
         if speaks.any():
-            j_th = np.where(speaks, efficiency(evidence, judgment.beliefs.meter_error).j_th, j_th)
-    return j_th
+            found = efficiency(evidence, judgment.beliefs.meter_error)
+            columns = {name: np.where(speaks, getattr(found, name), column) for name, column in columns.items()}
+    return Efficiency(**columns)
 
 
 def site_sums(judgment: Judgment, record: Record, columns: MachineColumns | None = None) -> SiteSums:
@@ -325,6 +349,8 @@ def _places(judgment: Judgment, record: Record, now: MachineColumns) -> tuple[Pl
     nothing = np.zeros(len(tree.names))
     shadow = nothing if choices.shadow_usd_mwh is None else choices.shadow_usd_mwh
     overloaded = nothing if choices.overloaded is None else choices.overloaded
+    sleeping = asleep(record, now.state != STATES.index(SILENT))
+    efficiencies = verified(judgment, record, now.proven, now.hashrate_ths, sleeping)
     return tuple(
         PlaceSums(
             place=name,
@@ -334,6 +360,7 @@ def _places(judgment: Judgment, record: Record, now: MachineColumns) -> tuple[Pl
             cap_w=float(caps[m]) if np.isfinite(caps[m]) else None,
             shadow_usd_mwh=float(shadow[m]),
             overloaded=bool(overloaded[m]),
+            verified=efficiencies[m],
         )
         for m, name in enumerate(tree.names)
     )

@@ -11,8 +11,10 @@ from controllers.config import load_site
 from controllers.control import ask_daemon
 from controllers.exits import Exit
 from controllers.terminal import err, number, out, print_json, table
+from controllers.verify.display import duration
+from policies.detection import Detection
 from policies.explanation import Change, Explanation, Point
-from policies.proof import COUNTED_BY, Proof, Tapped
+from policies.proof import COUNTED_BY, Proof, Tapped, rate_in_words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +54,7 @@ def show(told: Explanation) -> None:
     console.print(
         table("", _POINT_COLUMNS, [_point_row(point) for point in told.points], right=(1, 2, 3, 4, 5, 6), spare=(3, 2))
     )
-    for line in proof_lines(told.proof):
+    for line in (*proof_lines(told.proof), *detection_lines(told.detection, "a machine like this")):
         console.print(line, markup=False)
     for shadow in told.shadows:
         console.print(f"one more MWh at {shadow.place or 'the site'} would earn {shadow.usd_mwh:.2f} $", markup=False)
@@ -82,9 +84,29 @@ def proof_lines(proof: Proof) -> list[str]:
         lines.append(
             f"by its own counters {proof.rejects.in_words()}" + (", too many" if proof.rejects.too_many else "")
         )
+    if proof.errors is not None:
+        lines.append(f"by its own counters {proof.errors.in_words()}" + (", too many" if proof.errors.too_many else ""))
+    lines += [said.jumped() for said in proof.sources if said.jumps]
     if proof.tap is not None:
         lines.append(_tapped(proof.tap))
     return lines
+
+
+def detection_lines(told: Detection | None, who: str) -> list[str]:
+    """How long a shortfall takes to be found, for people."""
+    if told is None:
+        return []
+    audit = ""
+    if told.audit_s is not None:
+        audit = f", {duration(told.audit_s)} in an audit ({told.audit_shares_per_min:g} shares a minute)"
+    share = f"false alarms: {rate_in_words(told.false_alarms_per_month)} of {told.tests} tests together"
+    return [
+        (
+            f"at {told.shares_per_min:.1f} shares a minute {who} that lacks {100 * told.shortfall:g} % is found, on the mean, "
+            f"in {duration(told.running_s)} by the running test ({share}), in {duration(told.on_request_s)} by a test on "
+            f"request{audit}"
+        )
+    ]
 
 
 def _tapped(tap: Tapped) -> str:

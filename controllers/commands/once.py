@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     view, decision = judgment.tick(View.fresh(site.roster), look.snapshot)
     record = Record(1, look.snapshot, view, decision)
     sums = site_sums(judgment, record)
-    told = [explain(judgment, record, machine.id) for machine in site.roster.machines]
+    told = [explain(judgment, record, machine.id, site.audit_shares_per_min) for machine in site.roster.machines]
     if args.json:
         print_json(
             {

@@ -17,6 +17,7 @@ from fleet.reading import Reading
 from fleet.view import View
 from fleet.work.counted import Counted, Flaw
 from fleet.work.evidence import Verdict
+from fleet.work.faulty import Faulty
 from fleet.work.proven import Proven
 from fleet.work.spoilt import Spoilt, spoilt_share
 from policies.proof import SOURCES
@@ -92,7 +93,19 @@ class MachineFamilies:
                 "Power over proven hash rate, where it measures its power.",
                 now.proven_j_th,
             ),
+            self._column(
+                "proven_efficiency_low_joules_per_terahash",
+                "Its 95 % interval's lower end, at all times, with the meter's error.",
+                now.proven_j_th_low,
+            ),
+            self._column(
+                "proven_efficiency_high_joules_per_terahash",
+                "Its 95 % interval's upper end, at all times, with the meter's error.",
+                np.where(np.isinf(now.proven_j_th_high), np.nan, now.proven_j_th_high),
+            ),
+            self._jumps(now.proven, view),
             *self._rejects(view.rejects),
+            *self._errors(view.errors),
             *self._tap(record.snapshot.counted),
             self._state_text(now.state),
             self._point_text(view.mode),
@@ -120,12 +133,33 @@ class MachineFamilies:
             self._source_text(proven.source),
         )
 
+    def _jumps(self, proven: Proven, view: View) -> str:
+        """Counters that jumped, of machines whose shares somebody counts."""
+        jumps = sum(evidence.jumps for evidence in view.evidences.values())
+        counted = np.where((proven.source != UNKNOWN) | (jumps > 0), jumps, np.nan)
+        meaning = "Times that a counter of its shares brought more than it can have hashed; left out."
+        return self._column("share_jumps_total", meaning, counted, _COUNTER)
+
+    def _errors(self, errors: Faulty | None) -> tuple[str, ...]:
+        """How many of their nonces machines say were hardware errors; nothing where none tells."""
+        if errors is None:
+            return ()
+        told, tested = spoilt_share(errors), _tested(errors)
+        meaning = "Hardware errors over all nonces, lately, the machine's own counters."
+        return (
+            self._column("hardware_error_ratio", meaning, told.ratio),
+            self._column("hardware_error_ratio_low", "Its 95 % interval's lower end, at all times.", told.low),
+            self._column("hardware_error_ratio_high", "Its 95 % interval's upper end, at all times.", told.high),
+            self._column(
+                "hardware_errors_found", "1 where the running test says that too many are, 0 where not.", tested
+            ),
+        )
+
     def _rejects(self, rejects: Spoilt | None) -> tuple[str, ...]:
         """How many of their shares machines say were rejected; nothing where none tells."""
         if rejects is None:
             return ()
-        told = spoilt_share(rejects)
-        tested = np.where(rejects.verdict == Verdict.UNTESTED, np.nan, rejects.verdict == Verdict.SHORT)
+        told, tested = spoilt_share(rejects), _tested(rejects)
         return (
             self._column("rejected_ratio", "Rejected shares over all, lately, the machine's own counters.", told.ratio),
             self._column("rejected_ratio_low", "Its 95 % interval's lower end, at all times.", told.low),
@@ -245,6 +279,11 @@ class MachineFamilies:
             )
             + rows("hashwatt_fan_speed_rpm", _GAUGE, "A fan's speed, at the last full reading.", fans)
         )
+
+
+def _tested(spoilt: Spoilt) -> Floats:
+    """1 where too many were found, 0 where not, NaN where nothing is known yet."""
+    return np.where(spoilt.verdict == Verdict.UNTESTED, np.nan, spoilt.verdict == Verdict.SHORT)
 
 
 def _if_heard(values: Floats, heard_s: Floats) -> Floats:

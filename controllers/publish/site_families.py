@@ -81,6 +81,13 @@ _PLACE_GAUGES = (
     ("cap_shadow_price_usd_per_megawatt_hour", "shadow_usd_mwh", "What one more MWh of cap would earn there."),
     ("overloaded", "overloaded", "1 where the cap cannot be met even with all at their least."),
     ("machines", "machines", "Machines in the roster."),
+    (
+        "verified_efficiency_joules_per_terahash",
+        "verified_j_th",
+        "Measured power over proven hashes: by the place's meter, or by the machines that measure theirs.",
+    ),
+    ("verified_efficiency_low_joules_per_terahash", "verified_j_th_low", "Its 95 % interval's lower end."),
+    ("verified_efficiency_high_joules_per_terahash", "verified_j_th_high", "Its 95 % interval's upper end."),
 )
 
 

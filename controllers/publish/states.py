@@ -36,6 +36,9 @@ _DIGITS: Mapping[str, int] = {
     "delivered": 3,
     "delivered_low": 3,
     "delivered_high": 3,
+    "proven_j_th": 2,
+    "proven_j_th_low": 2,
+    "proven_j_th_high": 2,
 }
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _AT_ONCE = ("state", "operating_point", "decided", "waits_for", "verdict")
@@ -118,6 +121,11 @@ class MachineState(Shown):
     delivered_low: float | None
     """Its 95 % interval, which holds at all times."""
     delivered_high: float | None
+    proven_j_th: float | None
+    """J/TH of proven hashes, where it measures its power."""
+    proven_j_th_low: float | None
+    """Its 95 % interval, with the meter's error."""
+    proven_j_th_high: float | None
 
 
 def site_state(name: str, judgment: Judgment, record: Record) -> SiteState:

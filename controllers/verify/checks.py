@@ -64,11 +64,6 @@ class Request(Settings):
     shares_per_min: float | None = Field(default=None, gt=0, le=6_000)
 
 
-def sources_of(site: Site) -> int:
-    """How many sources of a site may speak of a machine: its own counters, a pool, the tap."""
-    return 1 + bool(site.file.pool_apis) + (site.file.tap is not None)
-
-
 class Checks:
     """The checks of a site.
 
@@ -175,7 +170,7 @@ class Checks:
             id=uuid.uuid4().hex[:12],
             machines=machines,
             began_s=self._now(),
-            sources=sources_of(self._site),
+            sources=self._site.proof_sources,
             **asked.model_dump(),
         )
         check = Check.begun(whole, roster)

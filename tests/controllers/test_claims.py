@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from controllers.claims import Claims
 from fleet.work.evidence import Evidence
+from policies.proof import proofs
 from tests.policies.mine import Mine
 
 
@@ -52,3 +55,37 @@ def test_nothing_is_said_of_honest_machines() -> None:
     for _ in range(120):
         claims.watch(mine.tick())
     assert said == []
+
+
+def test_hardware_errors_are_said_once() -> None:
+    """Chips that fail, in a log that says so at every tick, or never."""
+    said: list[tuple[str, str]] = []
+    mine = Mine((1.0,), ("counters",), price=10.0, wrong=0.1)
+    claims = Claims(mine.judgment, lambda kind, text: said.append((kind, text)))
+    for _ in range(60):
+        claims.watch(mine.tick())
+    [(kind, text)] = said
+    assert kind == "hardware errors"
+    assert text.startswith("m0: 10.00 % of its nonces are hardware errors (95 % interval ")
+    mine.site.view = replace(mine.site.view, errors=None)
+    mine.wrong = 0.0
+    claims.watch(mine.tick())
+    assert said[1:] == [("hardware errors", "m0: no more nonces are wrong than may be")]
+
+
+def test_a_counter_that_jumps_is_said_once() -> None:
+    """A firmware whose counter makes leaps is left out of the proof without a word."""
+    said: list[tuple[str, str]] = []
+    mine = Mine((1.0, 1.0), ("counters",), price=10.0)
+    claims = Claims(mine.judgment, lambda kind, text: said.append((kind, text)))
+    for tick in range(40):
+        if tick in {20, 30}:
+            mine.brought = mine.brought + np.array([0.0, 1e12])
+        claims.watch(mine.tick())
+    assert said == [
+        (
+            "jump",
+            "m1: its counter jumped once by more than it can have hashed: left out (by the machine's own counters)",
+        )
+    ]
+    assert [[said.jumps for said in one.sources] for one in proofs(mine.judgment, mine.tick())] == [[0], [2]]

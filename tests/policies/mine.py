@@ -40,12 +40,17 @@ class Mine:
     """The machines measure their power."""
     rejected: float = 0.0
     """Of all shares that the machines bring besides: by their own counters."""
+    wrong: float = 0.0
+    """Of all nonces that the machines find: hardware errors, by their own counters."""
+    places: tuple[str, ...] = ()
+    """Where the machines are; none: right at the site."""
     site: Bench = field(init=False)
     brought: Any = field(init=False)
 
     def __post_init__(self) -> None:
         """A bench of so many machines."""
-        roster = Roster.of([machine(f"m{i}") for i in range(len(self.delivers))])
+        places = self.places or ("",) * len(self.delivers)
+        roster = Roster.of([machine(f"m{i}", place) for i, place in enumerate(places)])
         live = np.ones(len(roster), np.bool_)
         self.site = Bench(Judgment(roster, IndexTariff(), switching=Threshold(), live=live, beliefs=self.beliefs))
         self.brought = np.zeros(len(roster))
@@ -75,6 +80,8 @@ class Mine:
         if self.rejected:
             good = self.brought / DIFFICULTY
             columns |= {"accepted": good, "rejected": good * self.rejected / (1 - self.rejected)}
+        if self.wrong:
+            columns |= {"hardware_errors": self.brought * self.wrong / (1 - self.wrong)}
         snapshot = site.snapshot(price=self.price, **columns)
         snapshot = replace(snapshot, counted=self._counted(), pool_told=self._told(snapshot))
         site.view, decision = self.judgment.tick(site.view, snapshot)

@@ -141,6 +141,22 @@ def test_without_a_tap_rejected_shares_are_the_cause(rejected: float, too_many: 
     assert (found.likely_cause is None) == (cause is None)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "too_many", "cause"),
+    [(0.08, True, "8.00 % of its nonces are hardware errors (95 % interval "), (0.001, False, None), (0.0, None, None)],
+)
+def test_hardware_errors_are_told_and_are_a_cause(wrong: float, too_many: bool | None, cause: str | None) -> None:
+    """A machine that is short because its chips are too hot, and nobody says so."""
+    mine = Mine((0.92,), ("counters",), price=10.0, wrong=wrong)
+    found = told(mine.run(300), mine)
+    assert found.verdict == "short"
+    assert (None if found.errors is None else found.errors.too_many) == too_many
+    assert (found.likely_cause or "")[: len(cause or "")] == (cause or "")
+    if found.errors is not None:
+        assert found.errors.share == pytest.approx(wrong, rel=0.01)
+        assert found.errors.low < wrong < found.errors.high
+
+
 def test_nothing_is_told_where_nothing_was_counted() -> None:
     """A machine that is called honest, or short, because nobody counts its shares."""
     mine = Mine((0.5,), ())

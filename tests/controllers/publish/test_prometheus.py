@@ -152,6 +152,13 @@ def test_a_machine_shows_its_row_of_the_record() -> None:
         "rejected_ratio_low": 0.0,
         "rejected_ratio_high": pytest.approx(0.0314, abs=0.0001),
         "rejects_found": 0.0,
+        "proven_efficiency_low_joules_per_terahash": pytest.approx(25.0 * 0.98 / 1.100, rel=1e-3),
+        "proven_efficiency_high_joules_per_terahash": pytest.approx(25.0 * 1.02 / 0.906, rel=1e-3),
+        "share_jumps_total": 0.0,
+        "hardware_error_ratio": 0.002,
+        "hardware_error_ratio_low": 0.0,
+        "hardware_error_ratio_high": pytest.approx(0.0218, abs=0.0001),
+        "hardware_errors_found": 0.0,
         "tap_connected": 1.0,
         "tap_difficulty": 65_536.0,
         "tap_shares_total": 1_000.0,
@@ -165,6 +172,8 @@ def test_a_machine_shows_its_row_of_the_record() -> None:
     assert of_machine(text, HOSTILE)["credit_ratio"] == 0.874
     assert of_machine(text, HOSTILE)["proven_efficiency_joules_per_terahash"] == pytest.approx(25.0 / 0.8)
     assert of_machine(text, HOSTILE)["tap_connected"] == 0.0
+    assert of_machine(text, HOSTILE)["share_jumps_total"] == 3.0
+    assert of_machine(text, HOSTILE)["hardware_errors_found"] == 1.0
     told = {
         (labelled["machine"], labelled.get("cause"), labelled.get("source")): value
         for name, labelled, value in ((name, dict(key), value) for (name, key), value in samples(text).items())
@@ -355,5 +364,5 @@ def test_the_page_tells_the_cardinality_as_it_is() -> None:
     page, found = (ROOT / "docs/metrics.md").read_text(), [dict(labelled) for _, labelled in samples(rendered())]
     machine = [key for key in found if key.get("machine") == "m0" and not {"board", "fan"} & set(key)]
     assert f"| at most {len(machine)} |" in page
-    assert sum(1 for key in found if key == {"place": "feeder-a"}) == 5 + 1
+    assert sum(1 for key in found if key == {"place": "feeder-a"}) == 5 + 1 + 3
     assert sum(1 for key in found if not {"machine", "place", "signal", "feed", "reason"} & set(key)) <= 150

@@ -19,6 +19,7 @@ from fleet.reading import Board, Pool, Reading, State
 from fleet.view import View
 from fleet.work.counted import Counted, Flaw
 from fleet.work.evidence import Evidence, Verdict
+from fleet.work.faulty import Faulty
 from fleet.work.spoilt import Spoilt
 from policies.record import Record
 from policies.switching import Threshold
@@ -91,6 +92,7 @@ def _tested(view: View) -> View:
         since_s=np.where(verdict == Verdict.UNTESTED, np.nan, T0 - 3_600),
         before_shares=shares,
         before_expected=expected,
+        jumps=np.array([0.0, 3.0, 0.0, 0.0]),
         before_work=expected * 65_536,
         before_used_j=expected * 65_536 * 2**32 / 1e12 * 25.0,
     )
@@ -100,7 +102,13 @@ def _tested(view: View) -> View:
         before_shares=np.array([10.0, 50.0, 0.0, 0.0]),
         before_expected=np.array([1_000.0, 500.0, 0.0, 0.0]),
     )
-    return replace(view, tap_evidence=tested, rejects=rejects, credit=np.array([1.0, 0.874, 1.0, 1.0]))
+    errors = replace(
+        Faulty.nothing(4),
+        verdict=verdict,
+        before_shares=np.array([2.0, 40.0, 0.0, 0.0]),
+        before_expected=np.array([1_000.0, 500.0, 0.0, 0.0]),
+    )
+    return replace(view, tap_evidence=tested, rejects=rejects, errors=errors, credit=np.array([1.0, 0.874, 1.0, 1.0]))
 
 
 def full_readings() -> dict[int, Reading]:
