@@ -11,13 +11,18 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from controllers.commands.explain import detection_lines
 from controllers.config import Site, load_site
 from controllers.exits import Exit
 from controllers.look import Look, look_once
 from controllers.terminal import number, out, print_json, progress, table
 from fleet.machine import Machine
 from fleet.reading import Answer, Depth, Reading, Silence
+from fleet.snapshot import Snapshot
 from fleet.units import efficiency_j_th
+from policies.detection import Detection, detection, shares_per_s
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
     faults = [row["fault"] for row in rows if row["fault"]] + [
         f"feed {feed.source}: {feed.error}" for feed in look.feeds if not feed.ok
     ]
-    prices = site.judgment.prices(look.snapshot)
+    prices, detects = site.judgment.prices(look.snapshot), site_detection(site, look.snapshot)
     faults += [f"signal {name} is not known: no feed gives it" for name in prices.missing]
     if args.json:
         print_json(
@@ -54,11 +59,12 @@ def main(args: argparse.Namespace) -> int:
                 "hashprice_usd_phs_day": prices.hashprice_usd_phs_day,
                 "power_usd_mwh": prices.power_usd_mwh,
                 "feeds": [{"source": f.source, "ok": bool(f.ok), "error": f.error} for f in look.feeds],
+                "detection": None if detects is None else detects.model_dump(mode="json"),
                 "faults": faults,
             }
         )
     else:
-        _show(site, look, rows, faults)
+        _show(site, look, rows, faults, detects)
     return Exit.FOUND if faults else Exit.OK
 
 
@@ -116,7 +122,17 @@ def _mode(site: Site) -> str:
     return f"live control of {', '.join(live)}" if live else "dry run"
 
 
-def _show(site: Site, look: Look, rows: list[dict[str, Any]], faults: list[str]) -> None:
+def site_detection(site: Site, snapshot: Snapshot) -> Detection | None:
+    """How long a shortfall takes to be found at the median share rate; None where no machine's is known."""
+    rates = shares_per_s(snapshot.heard, snapshot.counted)
+    known = rates[np.isfinite(rates) & (rates > 0)]
+    if not len(known):
+        return None
+    check, median = site.judgment.beliefs.share_check, float(np.median(known))
+    return detection(check, median, len(site.roster), site.proof_sources, site.audit_shares_per_min)
+
+
+def _show(site: Site, look: Look, rows: list[dict[str, Any]], faults: list[str], detects: Detection | None) -> None:
     """The table for people."""
     console = out()
     lines = [
@@ -150,6 +166,8 @@ def _show(site: Site, look: Look, rows: list[dict[str, Any]], faults: list[str])
         f"hashprice {number(prices.hashprice_usd_phs_day, 2)} $/PH/day after the pool's fee, "
         f"power {number(prices.power_usd_mwh, 2)} $/MWh at the machine"
     )
+    for line in detection_lines(detects, "(the median) a machine"):
+        console.print(line, markup=False)
     for fault in faults:
         console.print(f"! {fault}", markup=False)
     console.print("nothing is wrong" if not faults else f"{len(faults)} thing(s) to look at")
