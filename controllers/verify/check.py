@@ -18,6 +18,7 @@ from fleet.columns import Bools, Codes, Floats, Ints
 from fleet.estimate import Beliefs
 from fleet.machine import Roster
 from fleet.work.counted import Counted
+from fleet.work.delays import one_shot_delay
 from fleet.work.evidence import WORK_PER_THS_S, Source, Verdict, over
 from policies.proof import SOURCES
 from policies.record import Record
@@ -150,17 +151,18 @@ class Check:
         Once twenty shares are to be expected, at the ratio and the rate so far; before, of an honest machine by its claim.
         """
         check = beliefs.share_check
-        contrast, (short_at, honest_at) = check.on_request, check.one_shot(self.tests)
         shares, expected, score = (self._spoken(name, 0.0) for name in ("shares", "expected", "score"))
         if self.last is None:
             return np.full(len(self.rows), np.nan)
         seen, per_s = expected >= _SEEN_SHARES, self._expected_per_s(expected)
         ratio = np.divide(shares, expected, out=np.ones(len(shares)), where=seen)
-        drift = ratio * contrast.step + contrast.slope
-        lacks = np.where(drift > 0, short_at, honest_at) - score
-        steady = per_s * drift
-        time_s = np.divide(lacks, steady, out=np.full(len(lacks), np.nan), where=(per_s > 0) & (drift != 0))
-        return np.where(self.verdict != Verdict.UNTESTED, 0.0, np.maximum(time_s, 0.0))
+        # nobody reads a time to more than a thousandth, and the same few rates are worked out once
+        rate = np.maximum(np.round(ratio, 3), 0.001)
+        lacks_s = np.where(self.verdict == Verdict.UNTESTED, np.nan, 0.0)
+        for row in np.flatnonzero(np.isnan(lacks_s) & (per_s > 0)).tolist():
+            per, part, so_far = float(per_s[row]), float(rate[row]), float(score[row])
+            lacks_s[row] = one_shot_delay(check, per, part, self.tests, so_far).seconds
+        return lacks_s
 
     def _expected_per_s(self, expected: Floats) -> Floats:
         """Shares to expect in a second: as it went so far, or by the claim and the difficulty of now; NaN where unknown."""

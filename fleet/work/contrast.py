@@ -9,6 +9,7 @@ Analysis, 1947; D. Siegmund, Sequential Analysis, 1985, chapters 2 and 3).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, expm1, inf, log, log1p
 from typing import Final
 
@@ -65,23 +66,7 @@ class Contrast:
 
         It is the root of rate * (exp(h * step) - 1) + h * slope; 0 where the drift is nil, infinite where no count comes.
         """
-        if abs(self.drift(rate)) < _SAME:
-            return 0.0
-        sign = 1.0 if self.drift(rate) < 0 else -1.0
-
-        def growth(h: float) -> float:
-            return rate * expm1(sign * h * self.step) + sign * h * self.slope
-
-        high, most = 1.0, _OVERFLOW / abs(self.step)
-        while growth(high) < 0:
-            if high == most:
-                return sign * inf
-            high = min(2 * high, most)
-        low = 0.0
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            low, high = (middle, high) if growth(middle) < 0 else (low, middle)
-        return sign * high
+        return _exponent(self, rate)
 
     def chance(self, rate: float, other_at: float, null_at: float) -> float:
         """Chance that a test between `null_at` < 0 < `other_at` ends at `other_at` (Wald: overshoot left out)."""
@@ -122,6 +107,29 @@ class Contrast:
         bound = np.maximum(expected, 0.0) * self.information
         # h = ln(2 + y + ln(1 + y)) has e^h - 1 - h >= y, because 2 + y + ln(1 + y) <= e (1 + y)
         return np.log(2.0 + bound + np.log1p(bound))
+
+
+@lru_cache(maxsize=4_096)
+def _exponent(contrast: Contrast, rate: float) -> float:
+    """See `Contrast.exponent`; kept, because whoever asks for many machines asks for the same few rates."""
+    step, slope = contrast.step, contrast.slope
+    if abs(contrast.drift(rate)) < _SAME:
+        return 0.0
+    sign = 1.0 if contrast.drift(rate) < 0 else -1.0
+
+    def growth(h: float) -> float:
+        return rate * expm1(sign * h * step) + sign * h * slope
+
+    high, most = 1.0, _OVERFLOW / abs(step)
+    while growth(high) < 0:
+        if high == most:
+            return sign * inf
+        high = min(2 * high, most)
+    low = 0.0
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if growth(middle) < 0 else (low, middle)
+    return sign * high
 
 
 def wald_limits(false_alarm: float, missed: float) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from controllers.verify.reporting import method_of, report_of
 from controllers.verify.seen import Seen
 from controllers.verify.shares import judge
 from fleet.work.counted import Flaw
+from fleet.work.delays import one_shot_delay
 from fleet.work.evidence import Evidence, Source, Verdict
 from fleet.work.share_check import ShareCheck
 from tests.controllers.verify.checked import STEP_S, Mine, asked, carried_out, readings, site
@@ -82,6 +83,10 @@ def test_how_long_it_takes_is_told_beforehand() -> None:
         check.saw(mine.tick(), mine.judgment.beliefs)
     at_s = mine.site.at_s
     lacks_s = float(check.lacks_s(mine.judgment.beliefs)[0])
+    # as `explain` and `check` state it
+    counted, trial = check.counting[Source.TAP], check.counting[Source.TAP].trial
+    per_s = float(trial.expected[0] / (at_s - counted.from_s[0]))
+    assert lacks_s == one_shot_delay(ShareCheck(), per_s, 0.85, check.tests, float(trial.score[0])).seconds
     carried_out(mine, check)
     assert check.ended == "verdicts"
     assert mine.site.at_s - at_s == pytest.approx(lacks_s, abs=2 * STEP_S)
