@@ -108,6 +108,13 @@ def _show_proof(answer: dict[str, Any]) -> None:
     sources = ", ".join(f"{count} by {COUNTED_BY[name]}" for name, count in sums["machines_by_source"].items() if count)
     if sums["delivered"] is not None:
         console.print(f"proof      {100 * sums['delivered']:.1f} % of what is claimed; {verdicts} ({sources})")
+    verified = next((place["verified"] for place in sums["places"] if not place["place"]), None)
+    if verified is not None:
+        measured = "the site's meter" if verified["by"] == "meter" else "the machines' own meters"
+        console.print(
+            f"verified   {verified['j_th']:.2f} J/TH of proven hashes, 95 % interval {verified['low']:.2f} to "
+            f"{number(verified['high'], 2)}, of {verified['machines']} machines by {measured}"
+        )
     if answer["tap"] is not None:
         console.print(f"tap        {_tap(answer['tap'])}", markup=False)
     for proof in answer["short"]:
