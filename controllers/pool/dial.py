@@ -1,7 +1,8 @@
 """Dialling: a connection to the first pool that takes one, over TCP or TLS.
 
-Ten thousand machines that come back at once are ten thousand connections to a pool, so they are made some at a time. What
-a pool did is told to the bookkeeping of `pools`, and said once when the pool in use changes.
+Ten thousand machines that come back at once are ten thousand connections to a pool, so they are made some at a time. A
+pool's certificate has to be signed by an authority that is known, in force, and for the host of its address. What a pool
+did is told to the bookkeeping of `pools`; it is said once when the pool in use changes, and when one fails in a new way.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Dial:
         self._say, self._changed = say, changed
         self._some = asyncio.Semaphore(_AT_ONCE)
         self._contexts: dict[int, ssl.SSLContext] = {}
+        self._told: dict[int, str] = {}
 
     async def open(self, wire_to: Callable[[int], Wire]) -> tuple[int, Wire] | None:
         """A connection to the first pool that takes one, with its number; None where none does.
@@ -50,8 +52,8 @@ class Dial:
             wire = wire_to(number)
             try:
                 await self.connect(number, wire)
-            except (OSError, TimeoutError) as error:
-                self.failed(number, str(error) or type(error).__name__)
+            except ConnectionError as error:
+                self.failed(number, str(error))
             else:
                 return number, wire
         return None
@@ -60,24 +62,39 @@ class Dial:
         """Connect to one pool.
 
         Raises:
-            OSError: it took no connection (TLS failures are such).
-            TimeoutError: not in time.
+            ConnectionError: it took no connection, not in time, or none that can be trusted; the message says why.
         """
-        table = self.pools.states[number].table
-        async with self._some, asyncio.timeout(self._failover.connect_s):
-            await self._loop.create_connection(
-                lambda: wire,
-                table.host,
-                table.port,
-                ssl=self._context(number, table),
-                server_hostname=table.host if table.tls else None,
-            )
+        table, within_s = self.pools.states[number].table, self._failover.connect_s
+        try:
+            async with self._some, asyncio.timeout(within_s):
+                await self._loop.create_connection(
+                    lambda: wire,
+                    table.host,
+                    table.port,
+                    ssl=self._context(number, table),
+                    server_hostname=table.host if table.tls else None,
+                )
+        except TimeoutError:
+            raise ConnectionError(f"no {'TLS ' if table.tls else ''}connection within {within_s:g} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise ConnectionError(f"its certificate is not trusted: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            raise ConnectionError(f"it does not speak TLS as we do: {error.reason or error}") from error
+        except ConnectionResetError as error:
+            raise ConnectionError("it ended the connection before it began") from error
+        except OSError as error:
+            raise ConnectionError(str(error) or type(error).__name__) from error
 
     def failed(self, number: int, why: str) -> None:
         """A pool took no session, or ended the only one."""
+        state = self.pools.states[number]
+        news = state.well_since_s is not None or why != self._told.get(number)
+        self._told[number] = why
         if self.pools.failed(number, why, self._loop.time()):
-            self._say("pool lost", f"{self.pools.states[number].table.url}: {why}")
+            self._say("pool lost", f"{state.table.url}: {why}")
             self._changed()
+        elif news:
+            self._say("pool failed", f"{state.table.url}: {why}")
 
     def served(self, number: int) -> None:
         """A pool has taken a session."""
@@ -89,12 +106,17 @@ class Dial:
         """Made once for each pool: reading the authorities takes milliseconds.
 
         Raises:
-            OSError: the authority's file cannot be read or is none.
+            ConnectionError: the authority's file cannot be read or is none.
         """
         if not table.tls:
             return None
         context = self._contexts.get(number)
         if context is None:
             file = None if table.ca_file is None else self._directory / table.ca_file.expanduser()
-            context = self._contexts[number] = ssl.create_default_context(cafile=file)
+            try:
+                context = ssl.create_default_context(cafile=file)
+            except OSError as error:
+                why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+                raise ConnectionError(f"ca_file {table.ca_file}: cannot be used: {why}") from error
+            self._contexts[number] = context
         return context

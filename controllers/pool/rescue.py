@@ -70,8 +70,8 @@ class Rescue:
                 try:
                     async with self._some:
                         answer = await self._once(block, number, password)
-                except (OSError, TimeoutError) as error:
-                    why = str(error) or type(error).__name__
+                except ConnectionError as error:
+                    why = str(error)
                     continue
                 if isinstance(answer, Answer):
                     self._blocks.answered(answer)
@@ -84,7 +84,7 @@ class Rescue:
         """One visit to one pool: its answer, or why it cannot take the block.
 
         Raises:
-            OSError, TimeoutError: it went away.
+            ConnectionError: it went away.
         """
         url = self._pools.states[number].table.url
         async with self._visit(number) as visit:

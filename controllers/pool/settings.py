@@ -37,7 +37,18 @@ class PoolTable(Settings):
             port = None
         if parts.scheme not in _SCHEMES or not parts.hostname or not port or parts.path.strip("/") or parts.query:
             raise ValueError(f"expected {' or '.join(f'{scheme}://host:port' for scheme in _SCHEMES)}")
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError as error:
+            raise ValueError("expected a host that names can be looked up by") from error
         return url
+
+    @model_validator(mode="after")
+    def _trust_for_tls(self) -> Self:
+        """Who names an authority believes to be speaking TLS."""
+        if self.ca_file is not None and not self.tls:
+            raise ValueError("ca_file is given for a pool without TLS, expected stratum+ssl")
+        return self
 
     @property
     def host(self) -> str:

@@ -134,7 +134,11 @@ class Tap:
         """As many open files as this process may have; no more machines than they are enough for."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            except (OSError, ValueError):
+                # a filter of system calls may forbid it: then what there is has to do
+                hard = soft
         each = 2 if self._trunk is None else 1
         enough_for = max((hard - _FILES_KEPT) // each, 1)
         if hard != resource.RLIM_INFINITY and enough_for < self._shared.door.most:
@@ -182,8 +186,8 @@ class Tap:
                 try:
                     async with self._visit(number) as visit:
                         await visit.subscribe()
-                except (OSError, TimeoutError) as error:
-                    self._shared.dial.failed(number, str(error) or type(error).__name__)
+                except ConnectionError as error:
+                    self._shared.dial.failed(number, str(error))
                     continue
                 if self._pools.in_use is None:
                     self._shared.dial.served(number)
@@ -198,7 +202,8 @@ class Tap:
     async def _keep_house(self) -> None:
         """Sweep in slices; move machines back to a preferred pool; write what the disk did not take."""
         shared, limits = self._shared, self._settings.limits
-        every_s = min(_SWEEP_MOST_REAL_S, limits.unauthorized_s / 2, limits.idle_s / 2)
+        silent_s = self._settings.failover.silent_s
+        every_s = min(_SWEEP_MOST_REAL_S, limits.unauthorized_s / 2, limits.idle_s / 2, silent_s / 2)
         due_s = 0.0
         while True:
             now_s = self._loop.time()

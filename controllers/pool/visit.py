@@ -30,8 +30,8 @@ class Visit:
     """A session with pool `number`; entering connects, leaving ends it.
 
     Raises:
-        OSError, TimeoutError: on entering, and from every question: the pool took no connection, went away, or did not
-            answer in time.
+        ConnectionError: on entering, and from every question: the pool took no connection, went away, or did not answer
+            in time; the message says which.
     """
 
     def __init__(
@@ -72,8 +72,11 @@ class Visit:
             raise ConnectionError("it ended the connection")
         self._waiting = self._loop.create_future()
         self._wire.write(write_request(request))
-        async with asyncio.timeout(self._answer_s):
-            return await self._waiting
+        try:
+            async with asyncio.timeout(self._answer_s):
+                return await self._waiting
+        except TimeoutError:
+            raise ConnectionError(f"no answer within {self._answer_s:g} s") from None
 
     def _said(self, _raw: bytes, lines: list[bytes]) -> None:
         for line in lines:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import ssl
 import struct
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +108,17 @@ class Guest:
 class HonestPool:
     """A pool that verifies every share, with hashlib and its own reading."""
 
-    def __init__(self, name: str = "p", *, nbits: int = HARD, extranonce2_bytes: int = 4) -> None:
+    def __init__(
+        self,
+        name: str = "p",
+        *,
+        nbits: int = HARD,
+        extranonce2_bytes: int = 4,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.name, self.nbits, self.extranonce2_bytes = name, nbits, extranonce2_bytes
+        self.tls, self.host = tls, host
         self.difficulty = DIFFICULTY
         self.mute = self.refuse = self.silent = False
         """Answer no share; refuse every share; answer nothing at all."""
@@ -141,7 +151,7 @@ class HonestPool:
 
     async def open(self) -> None:
         """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -158,7 +168,7 @@ class HonestPool:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"stratum+tcp://127.0.0.1:{self.port}"
+        return f"stratum+{'tcp' if self.tls is None else 'ssl'}://{self.host}:{self.port}"
 
     def notify(self, *, clean: bool = False, same_block: bool = True) -> Work:
         """A new job for everybody."""
@@ -458,16 +468,17 @@ class Standing:
 @asynccontextmanager
 async def standing(
     directory: Path,
-    pools: list[str],
+    pools: Sequence[str | Mapping[str, Any]],
     *,
     machines: int = 4,
     engine: Any = None,
     clock: Clock | None = None,
     **tables: Any,
 ) -> Any:
-    """A tap in front of pools; `tables` are further keys of [tap]."""
+    """A tap in front of pools; `tables` are further keys of [tap], a pool its address or its table."""
     said: list[tuple[str, str]] = []
-    values = {"listen": "127.0.0.1:0", "simulated_scale": SCALE, "pools": [{"url": url} for url in pools], **tables}
+    told = [{"url": pool} if isinstance(pool, str) else pool for pool in pools]
+    values = {"listen": "127.0.0.1:0", "simulated_scale": SCALE, "pools": told, **tables}
     settings = TapSettings.model_validate(values)
     tap = Tap(
         settings,
