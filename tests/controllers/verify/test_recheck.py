@@ -152,3 +152,10 @@ def test_what_is_no_report_is_told_so(tmp_path: Path, text: str) -> None:
             recheck(tmp_path / name)
         with pytest.raises(BadArgument, match=r"x\."):
             again(tmp_path / name)
+
+
+def test_a_report_of_the_first_version_is_refused_with_its_version(tmp_path: Path) -> None:
+    """It shared its chance among machines alone: judged by today's method, its verdicts would be called forged."""
+    (tmp_path / "x.json").write_text('{"format": "hashwatt verify report", "version": 1}')
+    with pytest.raises(NoReport, match="version 1, expected 'hashwatt verify report' version 2"):
+        recheck(tmp_path / "x.json")
