@@ -48,7 +48,7 @@ class Booking:
         settings = self._shared.settings
         limits = Limits(jobs=JOBS_KEPT, shares=SHARES_KEPT, grace_s=settings.stale_grace_s)
         memory = Memory() if self.row == STRANGER else self._shared.memories.setdefault(self.row, Memory())
-        return JobBook(limits, scale=settings.simulated_scale, memory=memory)
+        return JobBook(limits, scale=settings.simulated_scale, memory=memory, fold=self._shared.verifier.fold)
 
     def asked(self, user: str) -> bool:
         """A worker asks to be authorized; is it ours? The first one names a machine that its address did not."""

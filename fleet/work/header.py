@@ -60,6 +60,18 @@ class Engine(Protocol):
         """
         ...
 
+    def folded(self, leaf: bytes, branches: Sequence[bytes]) -> bytes:
+        """The merkle root above a leaf; see the function of this name."""
+        ...
+
+
+def folded(leaf: bytes, branches: Sequence[bytes]) -> bytes:
+    """The merkle root above a leaf: hashed with each branch (32 bytes, as they come out of SHA-256d) on its right in turn."""
+    once = hashlib.sha256
+    for branch in branches:
+        leaf = once(once(leaf + branch).digest()).digest()
+    return leaf
+
 
 def sha256d(message: bytes) -> bytes:
     """SHA-256 of SHA-256 of a message (FIPS 180-4, twice)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from fleet.work.header import HEAD_BYTES, Hit, checked_headers, checked_scan, little_word, meets, sha256d
+from fleet.work.header import HEAD_BYTES, Hit, checked_headers, checked_scan, folded, little_word, meets, sha256d
 from fleet.work.sha256 import H0, MASK, compress, words_of
 
 _BATCH: Final = 4_096
@@ -51,3 +51,7 @@ class NumpyEngine:
         from fleet.work.engines.columns import hashes
 
         return hashes(headers) if checked_headers(headers) else b""
+
+    def folded(self, leaf: bytes, branches: Sequence[bytes]) -> bytes:
+        """The merkle root above a leaf, one hash after another, which arrays cannot help; see `Engine`."""
+        return folded(leaf, branches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from fleet.work.header import HEADER_BYTES, Hit, checked_headers, checked_scan, little_word, sha256d
+from fleet.work.header import HEADER_BYTES, Hit, checked_headers, checked_scan, folded, little_word, sha256d
 
 
 class HashlibEngine:
@@ -43,3 +43,7 @@ class HashlibEngine:
         """The hashes of headers that stand one after another; see `Engine`."""
         count = checked_headers(headers)
         return b"".join(sha256d(headers[at * HEADER_BYTES : (at + 1) * HEADER_BYTES]) for at in range(count))
+
+    def folded(self, leaf: bytes, branches: Sequence[bytes]) -> bytes:
+        """The merkle root above a leaf; see `Engine`."""
+        return folded(leaf, branches)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fleet.work.counted import Flaw
-from fleet.work.stratum.jobs import Job, Terms
+from fleet.work.header import folded
+from fleet.work.stratum.jobs import Fold, Job, Terms
 from fleet.work.stratum.messages import Notify, PoolMessage, SetDifficulty, SetExtranonce, SetVersionMask, Submit
 from fleet.work.stratum.readings import fitted_extranonces, full_version, version_readings
 from fleet.work.stratum.seen import SHARES_MOST, Memory
@@ -50,7 +51,7 @@ class JobBook:
 
     `scale` is for a simulated site alone: a share of difficulty d takes d * 2**32 * scale hashes, so that every number
     on the wire stays realistic while a CPU mines; nBits are not scaled. `memory` is what the machine's earlier sessions
-    left, where it may resume them.
+    left, where it may resume them. `fold` makes merkle roots (an engine's is faster).
 
     A difficulty is in force from the next job on. Firmware differs around a change: some apply it at once, cgminer one
     per job (util.c, parse_diff). So a share that meets the lowest of what may be in force is good, and one that meets
@@ -63,6 +64,7 @@ class JobBook:
         "_extranonce2_bytes",
         "_first_asked",
         "_first_said",
+        "_fold",
         "_jobs",
         "_local_difficulty",
         "_mask",
@@ -75,8 +77,16 @@ class JobBook:
         "scale",
     )
 
-    def __init__(self, limits: Limits | None = None, *, scale: float = 1.0, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        scale: float = 1.0,
+        memory: Memory | None = None,
+        fold: Fold = folded,
+    ) -> None:
         self.limits = limits or Limits()
+        self._fold = fold
         self.scale = scale
         self.newest: Job | None = None
         self._memory = memory or Memory()
@@ -200,7 +210,7 @@ class JobBook:
         self._first_asked = self._first_said = None
         terms = Terms((asked, self._asked), (said, self._pool_difficulty), self.scale)
         seen = self._memory.of(notify.previous, self.limits.shares)
-        self.newest = Job(notify, self._extranonce1, self._extranonce2_bytes, terms, seen, at_s)
+        self.newest = Job(notify, self._extranonce1, self._extranonce2_bytes, terms, seen, at_s, self._fold)
         # a job whose id is used again makes way for the new one, and its place is the newest
         jobs.pop(notify.job_id, None)
         ended.pop(notify.job_id, None)

@@ -8,11 +8,13 @@ time or version. The job itself is the pool's message, which all sessions share.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from fleet.work.counted import Flaw
+from fleet.work.header import folded
 from fleet.work.stratum.coinbase import Coinbase, read_coinbase
 from fleet.work.stratum.messages import Notify
 from fleet.work.stratum.seen import Seen
@@ -20,6 +22,8 @@ from fleet.work.target import target_of_difficulty, target_of_nbits
 
 _ROOTS_KEPT: Final = 8
 _sha256: Final = hashlib.sha256
+Fold: TypeAlias = Callable[[bytes, Sequence[bytes]], bytes]
+"""A merkle root from its leaf and its branches: `fleet.work.header.folded`, or an engine's."""
 
 
 class Terms:
@@ -43,6 +47,7 @@ class Job:
     """A job on one session. `retired_s` is when the pool ended it, None while it has not."""
 
     __slots__ = (
+        "_fold",
         "_prefix",
         "_roots",
         "_seen",
@@ -61,9 +66,17 @@ class Job:
     )
 
     def __init__(
-        self, notify: Notify, extranonce1: bytes, extranonce2_bytes: int, terms: Terms, seen: Seen, issued_s: float
+        self,
+        notify: Notify,
+        extranonce1: bytes,
+        extranonce2_bytes: int,
+        terms: Terms,
+        seen: Seen,
+        issued_s: float,
+        fold: Fold = folded,
     ) -> None:
         self.notify = notify
+        self._fold = fold
         self.extranonce1 = extranonce1
         self.extranonce2_bytes = extranonce2_bytes
         self.issued_s = issued_s
@@ -98,13 +111,10 @@ class Job:
             assert self._prefix is not None
             if len(roots) >= _ROOTS_KEPT:
                 del roots[next(iter(roots))]
-            once, notify = _sha256, self.notify
+            notify = self.notify
             coinbase = self._prefix.copy()
             coinbase.update(extranonce2 + notify.coinbase2)
-            root = once(coinbase.digest()).digest()
-            for branch in notify.branches:
-                root = once(once(root + branch).digest()).digest()
-            roots[extranonce2] = root
+            root = roots[extranonce2] = self._fold(_sha256(coinbase.digest()).digest(), notify.branches)
         return root
 
     def coinbase(self, extranonce2: bytes | None = None) -> Coinbase | None:

@@ -24,6 +24,7 @@ from fleet.work.header import (
     Hit,
     checked_headers,
     checked_scan,
+    folded,
     little_word,
     meets,
     sha256d,
@@ -36,6 +37,8 @@ _BATCH: Final = 64
 """Fewer headers than this are hashed by hashlib, which needs no columns of them."""
 Column: TypeAlias = "array[int] | int"
 """A word of each of many, or the same word of all."""
+_BRANCHES: Final = 4
+"""Fewer than this are hashed by hashlib before a kernel is called."""
 _FEW: Final = 2
 """So many versions have their midstates from the reference, and need no kernel for it."""
 _MARK: Final = re.compile(rb"[^\0]")
@@ -45,6 +48,7 @@ _U32: Final = ctypes.c_uint32
 _U64: Final = ctypes.c_uint64
 _KERNELS: Final = {
     kernels.SCAN: (kernels.scan, [_POINTER, _POINTER, _U32, _U32, _U32, _POINTER, _U64, _U64]),
+    kernels.FOLD: (kernels.folding, [_POINTER, _POINTER, _U64, _U64]),
     kernels.COMPRESS: (kernels.compression, [_POINTER, _POINTER, _POINTER, _U64, _U64, _U64]),
 }
 """What makes a kernel's code, and the types of its arguments."""
@@ -101,6 +105,21 @@ class NativeEngine:
         first = self._compressed(midstates, (*columns[BLOCK_WORDS:], *padding(HEADER_BYTES // 4)), count)
         second = self._compressed(H0, (*first, *padding(DIGEST_BYTES // 4)), count)
         return _swapped(_rows(second, count)).tobytes()
+
+    def folded(self, leaf: bytes, branches: Sequence[bytes]) -> bytes:
+        """The merkle root above a leaf; see `Engine`.
+
+        Raises:
+            ValueError: a leaf or a branch that is not 32 bytes.
+        """
+        if len(branches) < _BRANCHES:
+            return folded(leaf, branches)
+        joined = b"".join(branches)
+        if len(leaf) != DIGEST_BYTES or len(joined) != DIGEST_BYTES * len(branches):
+            raise ValueError(f"a leaf of {len(leaf)} and branches of {len(joined)} bytes, expected {DIGEST_BYTES} each")
+        chain = bytearray(leaf + bytes(len(joined)))
+        _kernel(kernels.FOLD, self.recipe.compresses).call(_address(chain), joined, 1, len(branches))
+        return bytes(chain[-DIGEST_BYTES:])
 
     def _marked(
         self, layout: Layout, midstates: array[int], groups: int, tail: bytes, nonces: range, threshold: int

@@ -1,4 +1,4 @@
-"""The kernels as LLVM's intermediate code: one scans nonces and versions, one takes a block into many hash values.
+"""The kernels as LLVM's intermediate code: scans of nonces and versions, batches of blocks, and merkle roots.
 
 A scan is two loops, nonces inside versions. A version's midstate and first rounds stand before the inner loop, and versions
 that are hashed side by side share a nonce's message schedule, because `Code` puts each instruction where its operands are
@@ -15,10 +15,11 @@ from typing import Final
 from fleet.work.engines.native.code import I32, I64, INNER_TURN, OUTER_TURN, Code, Value, argument, constant, constants
 from fleet.work.engines.native.instructions import ArmExtensions, Instructions, ShaExtensions
 from fleet.work.engines.native.word import Pace, Streams
-from fleet.work.sha256 import BLOCK_WORDS, FORMULAS, STATE_WORDS, Steps, compress, twice
+from fleet.work.sha256 import BLOCK_WORDS, FORMULAS, H0, STATE_WORDS, Steps, compress, padding, twice
 
 SCAN: Final = "scan"
 COMPRESS: Final = "compress"
+FOLD: Final = "fold"
 FORMULAS_ALONE: Final = "formulas"
 INSTRUCTIONS: Final[dict[str, Callable[[Pace], Instructions]]] = {"x86": ShaExtensions, "arm": ArmExtensions}
 
@@ -106,6 +107,33 @@ def compression(layout: Layout) -> str:
         for value, place in zip(word.values, places(at), strict=True):
             code.store(value, code.address(results, place))
     return code.function(COMPRESS, [states, blocks, results, count])
+
+
+def folding(layout: Layout) -> str:
+    """The code of `fold(chain, branches, turns.outer, turns.inner)`: a merkle root, a branch each turn.
+
+    `chain` begins with the leaf's 32 bytes; each turn writes the hash of the last 32 and a branch behind them. Bytes are as
+    they come out of SHA-256d. Of the layout only its steps count: one hash waits for another.
+    """
+    pace, steps = Layout(layout.steps, stagger=layout.stagger).begin()
+    code, chain, branches = pace.code, argument("ptr", "chain"), argument("ptr", "branches")
+    swap = "llvm.bswap.v4i32"
+
+    def place(turn: Value, half: int) -> Value:
+        at = code.binary("mul", turn, constant(STATE_WORDS, I64))
+        return code.binary("add", at, constant(half, I64))
+
+    def words(array: Value) -> list[Streams]:
+        quads = [code.load(array, place(INNER_TURN, half), 4) for half in (0, 4)]
+        return [Streams(pace, [word]) for quad in quads for word in code.unpack(code.call(quad.type, swap, quad))]
+
+    first = compress(compress(H0, (*words(chain), *words(branches)), steps), padding(BLOCK_WORDS), steps)
+    root = compress(H0, (*first, *padding(STATE_WORDS)), steps)
+    following = code.binary("add", INNER_TURN, constant(1, I64))
+    for half in (0, 4):
+        quad = code.pack([word.values[0] for word in root[half : half + 4] if isinstance(word, Streams)])
+        code.store(code.call(quad.type, swap, quad), code.address(chain, place(following, half)))
+    return code.function(FOLD, [chain, branches])
 
 
 def _midstates(pace: Pace, layout: Layout) -> list[Streams]:

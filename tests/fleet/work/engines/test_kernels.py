@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from fleet.work.engines.native.code import Code, Value, argument, constant
-from fleet.work.engines.native.kernels import Layout, compression, scan
-from fleet.work.header import little_word, sha256d
+from fleet.work.engines.native.kernels import Layout, compression, folding, scan
+from fleet.work.header import folded, little_word, sha256d
 from fleet.work.sha256 import H0, Word, compress, words_of
 from tests.fleet.work.engines.interpreter import run
 
@@ -69,6 +69,16 @@ def test_a_batch_of_blocks(layout: Layout) -> None:
     run(compression(layout), {**arrays, "results": results, "count": count}, 1, turns)
     after = [compress(state, block) for state, block in zip(states, blocks, strict=True)]
     assert results == little([words[at] for at in range(8) for words in after])
+
+
+@pytest.mark.parametrize("steps", ["x86", "arm", "formulas"])
+def test_a_merkle_root(steps: str) -> None:
+    """Every share of a job would be held against the hash of another header."""
+    source = random.Random(9)
+    leaf, branches = source.randbytes(32), [source.randbytes(32) for _ in range(3)]
+    chain = bytearray(leaf + bytes(32 * 3))
+    run(folding(Layout(steps, nonces=4)), {"chain": chain, "branches": bytearray(b"".join(branches))}, 1, 3)
+    assert [bytes(chain[at : at + 32]) for at in (32, 64, 96)] == [folded(leaf, branches[:n]) for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(("layout", "scheduled"), [(LAYOUTS[0], 11 + 8 * 12), (LAYOUTS[4], 4 * 11 + 4 * 12)], ids=str)

@@ -67,6 +67,18 @@ def test_batches(recipe: Recipe, count: int) -> None:
     assert NativeEngine(recipe).digests(headers) == REFERENCE.digests(headers)
 
 
+@EVERY
+@pytest.mark.parametrize("branches", [0, 1, 3, 4, 12, 33])
+def test_merkle_roots(recipe: Recipe, branches: int) -> None:
+    """A share's header would have a root that is not its job's."""
+    source = random.Random(branches)
+    leaf, right = source.randbytes(32), [source.randbytes(32) for _ in range(branches)]
+    assert NativeEngine(recipe).folded(leaf, right) == REFERENCE.folded(leaf, right)
+    if branches >= 4:
+        with pytest.raises(ValueError, match="expected 32 each"):
+            NativeEngine(recipe).folded(leaf, [*right[1:], b"short"])
+
+
 def test_many_threads_on_one_new_engine() -> None:
     """A kernel would be used while another thread makes it, or threads write into each other's masks."""
     # layouts that no other test has compiled
