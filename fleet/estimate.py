@@ -19,7 +19,7 @@ from fleet.command import OutcomeKind
 from fleet.machine import SLEEP, Roster
 from fleet.reading import State
 from fleet.settings import Fraction, Seconds, Settings
-from fleet.snapshot import Snapshot
+from fleet.snapshot import Heard, Snapshot
 from fleet.view import View
 from fleet.work.counted import Counted
 from fleet.work.counters import observe
@@ -109,7 +109,8 @@ def estimate(view: View, snapshot: Snapshot, roster: Roster, beliefs: Beliefs) -
         asleep_why=np.where(ours, view.asleep_why, np.int16(UNKNOWN)),
     )
     power_scale, rate_scale = _scales(believed, snapshot, roster, fresh)
-    believed = _proofs(replace(believed, power_scale=power_scale, rate_scale=rate_scale), snapshot, beliefs)
+    believed = replace(believed, power_scale=power_scale, rate_scale=rate_scale)
+    believed = _proofs(_spoilt(believed, snapshot, beliefs), snapshot, beliefs)
     return replace(believed, worst_w=_worst_w(believed, snapshot, roster, beliefs))
 
 
@@ -139,14 +140,12 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
         "uptime_s": heard.uptime_s,
         "power_w": np.where(heard.measured, heard.power_w, np.nan),
     }
-    # A counter that this reading did not bring is of an earlier moment, and says nothing of this one.
-    accepted = np.where(heard.counted_s == heard.at_s, heard.accepted_difficulty, np.nan)
     tests = len(view) * (1 + (pool_evidence is not None) + (tap_evidence is not None))
     if not np.isnan(heard.accepted_difficulty).all():
         evidence = observe(
             evidence,
             check,
-            accepted_difficulty=accepted,
+            accepted_difficulty=_accepted_now(heard),
             share_difficulty=heard.share_difficulty,
             tests=tests,
             **claims,
@@ -162,28 +161,6 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
         )
     if counted is not None and tap_evidence is not None:
         tap_evidence = observe_counted(tap_evidence, check, counted=counted, tests=tests, **claims)
-    if not np.isnan(heard.rejected).all():
-        rejects = Spoilt.nothing(len(view)) if view.rejects is None else view.rejects
-        rejects = observe_spoilt(
-            rejects,
-            beliefs.reject_check,
-            heard_s=heard.at_s,
-            bad=heard.rejected,
-            good=heard.accepted,
-            uptime_s=heard.uptime_s,
-        )
-        view = replace(view, rejects=rejects)
-    if not np.isnan(heard.hardware_errors + heard.accepted_difficulty).all():
-        errors = observe_faulty(
-            Faulty.nothing(len(view)) if view.errors is None else view.errors,
-            beliefs.error_check,
-            heard_s=heard.at_s,
-            errors=heard.hardware_errors,
-            accepted_difficulty=accepted,
-            share_difficulty=heard.share_difficulty,
-            uptime_s=heard.uptime_s,
-        )
-        view = replace(view, errors=errors)
     if (evidence, pool_evidence, tap_evidence) == (view.evidence, view.pool_evidence, view.tap_evidence):
         return view
     proven = replace(
@@ -196,6 +173,36 @@ def _proofs(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
     sources = proven.evidences
     credit = credited(best(sources), check, len(sources)) if beliefs.value_proven else np.ones(len(view))
     return replace(proven, credit=credit)
+
+
+def _accepted_now(heard: Heard) -> Floats:
+    """Accepted difficulty of the last reading: one that it did not bring is of an earlier moment, and says nothing of this."""
+    return np.where(heard.counted_s == heard.at_s, heard.accepted_difficulty, np.nan)
+
+
+def _spoilt(view: View, snapshot: Snapshot, beliefs: Beliefs) -> View:
+    """The view with what the machines' counters say of rejected shares and of hardware errors."""
+    heard, rejects, errors = snapshot.heard, view.rejects, view.errors
+    if not np.isnan(heard.rejected).all():
+        rejects = observe_spoilt(
+            Spoilt.nothing(len(view)) if rejects is None else rejects,
+            beliefs.reject_check,
+            heard_s=heard.at_s,
+            bad=heard.rejected,
+            good=heard.accepted,
+            uptime_s=heard.uptime_s,
+        )
+    if not np.isnan(heard.hardware_errors + heard.accepted_difficulty).all():
+        errors = observe_faulty(
+            Faulty.nothing(len(view)) if errors is None else errors,
+            beliefs.error_check,
+            heard_s=heard.at_s,
+            errors=heard.hardware_errors,
+            accepted_difficulty=_accepted_now(heard),
+            share_difficulty=heard.share_difficulty,
+            uptime_s=heard.uptime_s,
+        )
+    return view if (rejects, errors) == (view.rejects, view.errors) else replace(view, rejects=rejects, errors=errors)
 
 
 def _without_the_tap(told: PoolTold, counted: Counted | None) -> PoolTold:

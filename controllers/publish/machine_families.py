@@ -22,7 +22,7 @@ from fleet.work.proven import Proven
 from fleet.work.spoilt import Spoilt, spoilt_share
 from policies.proof import SOURCES
 from policies.record import Record
-from policies.site_sums import STATES, machine_columns
+from policies.site_sums import STATES, MachineColumns, machine_columns
 from policies.tick import Judgment
 
 BOARDS_MOST, FANS_MOST = 16, 16
@@ -88,21 +88,7 @@ class MachineFamilies:
                 "hardware_errors_total", "Hardware errors, the machine's own counter.", heard.hardware_errors, _COUNTER
             ),
             *self._shares(now.proven, view),
-            self._column(
-                "proven_efficiency_joules_per_terahash",
-                "Power over proven hash rate, where it measures its power.",
-                now.proven_j_th,
-            ),
-            self._column(
-                "proven_efficiency_low_joules_per_terahash",
-                "Its 95 % interval's lower end, at all times, with the meter's error.",
-                now.proven_j_th_low,
-            ),
-            self._column(
-                "proven_efficiency_high_joules_per_terahash",
-                "Its 95 % interval's upper end, at all times, with the meter's error.",
-                np.where(np.isinf(now.proven_j_th_high), np.nan, now.proven_j_th_high),
-            ),
+            *self._efficiency(now),
             self._jumps(now.proven, view),
             *self._rejects(view.rejects),
             *self._errors(view.errors),
@@ -131,6 +117,20 @@ class MachineFamilies:
             self._column("verdict_age_seconds", "For about how long that has been so.", age_s),
             self._column("proof_shares", "Shares that the ratio counts, over one to two windows.", proven.shares),
             self._source_text(proven.source),
+        )
+
+    def _efficiency(self, now: MachineColumns) -> tuple[str, ...]:
+        """J/TH of proven hashes, with its interval."""
+        end = "Its 95 % interval's {} end, at all times, with the meter's error."
+        high = np.where(np.isinf(now.proven_j_th_high), np.nan, now.proven_j_th_high)
+        return (
+            self._column(
+                "proven_efficiency_joules_per_terahash",
+                "Power over proven hash rate, where it measures its power.",
+                now.proven_j_th,
+            ),
+            self._column("proven_efficiency_low_joules_per_terahash", end.format("lower"), now.proven_j_th_low),
+            self._column("proven_efficiency_high_joules_per_terahash", end.format("upper"), high),
         )
 
     def _jumps(self, proven: Proven, view: View) -> str:
