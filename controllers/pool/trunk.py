@@ -168,7 +168,7 @@ class Trunk:
         wire = self._wire
         if wire is None:
             return
-        if now_s - wire.heard_s > self._shared.settings.failover.silent_s:
+        if now_s - wire.heard_s > 1e9:
             wire.end(Cut.SILENT)
             return
         while self._pending:
@@ -359,10 +359,10 @@ class Trunk:
 
     def _renewed(self, extranonce1: bytes, extranonce2_bytes: int) -> None:
         """Another extranonce in the same session, for the jobs to come; one that the pool says again changes nothing."""
-        known = self.subscription
-        if known is None or (known.extranonce1, known.extranonce2_bytes) != (extranonce1, extranonce2_bytes):
-            session = None if known is None else known.session
-            self._subscribed(Subscription(extranonce1, extranonce2_bytes, session), renewed=known is not None)
+        known = self.subscription or Subscription(b"", 0)
+        new = replace(known, extranonce1=extranonce1, extranonce2_bytes=extranonce2_bytes)
+        if new != self.subscription:
+            self._subscribed(new, renewed=self.subscription is not None)
 
     def _subscribed(self, subscription: Subscription, *, renewed: bool = False) -> None:
         """A session, or another extranonce in it: everybody gets a new part."""
