@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 
 from fleet.columns import Bools, Floats
-from fleet.work.contrast import Contrast
-from fleet.work.evidence import ClaimedSpan, Delivered, Evidence, Verdict, delivered
-from fleet.work.poisson import poisson_interval
-from fleet.work.share_check import ShareCheck
-from fleet.work.verdicts import judged
+from fleet.work.proof.contrast import Contrast
+from fleet.work.proof.evidence import ClaimedSpan, Delivered, Evidence, Verdict, delivered
+from fleet.work.proof.poisson import poisson_interval
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.verdicts import judged
 
 LOOK_S: Final = 10.0
 PER_S: Final = 0.5

@@ -21,13 +21,13 @@ from scipy.stats import poisson
 
 from benchmarks import _shares as shares
 from fleet.columns import Floats
-from fleet.work.contrast import wald_counts
-from fleet.work.counters import observe
-from fleet.work.delays import alarms_per_month, fleet_delay, one_shot_delay
-from fleet.work.evidence import Evidence, Source
-from fleet.work.proven import best
-from fleet.work.share_check import ShareCheck
-from fleet.work.watch import MONTH_S
+from fleet.work.proof.contrast import wald_counts
+from fleet.work.proof.counters import observe
+from fleet.work.proof.delays import alarms_per_month, fleet_delay, one_shot_delay
+from fleet.work.proof.evidence import Evidence, Source
+from fleet.work.proof.proven import best
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.watch import MONTH_S
 
 SEED: Final = 20_261_124
 FLEET: Final = 10_000

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fleet.work.evidence import Verdict
-from fleet.work.spoilt import Spoilt
+from fleet.work.proof.evidence import Verdict
+from fleet.work.proof.spoilt import Spoilt
 from policies.proof import Proof, proof, short
 from policies.record import Record
 from policies.tick import Judgment

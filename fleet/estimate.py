@@ -22,17 +22,17 @@ from fleet.settings import Fraction, Seconds, Settings
 from fleet.snapshot import Heard, Snapshot
 from fleet.view import View
 from fleet.work.counted import Counted
-from fleet.work.counters import observe
-from fleet.work.credited import credited
-from fleet.work.evidence import Evidence
-from fleet.work.faulty import ErrorCheck, Faulty, observe_faulty
-from fleet.work.losses import marked
 from fleet.work.pool_told import PoolTold
-from fleet.work.pooled import observe_pool
-from fleet.work.proven import best
-from fleet.work.share_check import ShareCheck
-from fleet.work.spoilt import SpoilCheck, Spoilt, observe_spoilt
-from fleet.work.tapped import observe_counted
+from fleet.work.proof.counters import observe
+from fleet.work.proof.credited import credited
+from fleet.work.proof.evidence import Evidence
+from fleet.work.proof.faulty import ErrorCheck, Faulty, observe_faulty
+from fleet.work.proof.losses import marked
+from fleet.work.proof.pooled import observe_pool
+from fleet.work.proof.proven import best
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.spoilt import SpoilCheck, Spoilt, observe_spoilt
+from fleet.work.proof.tapped import observe_counted
 
 _SMOOTHING = 0.2
 _SCALES = (0.5, 1.5)

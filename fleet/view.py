@@ -17,10 +17,10 @@ from fleet.columns import UNKNOWN, Bools, Codes, Floats, Ints, freeze_columns
 from fleet.machine import Roster
 from fleet.reading import State
 from fleet.work.counted import Counted
-from fleet.work.evidence import Evidence, Source
-from fleet.work.faulty import Faulty
-from fleet.work.losses import shifted
-from fleet.work.spoilt import Spoilt
+from fleet.work.proof.evidence import Evidence, Source
+from fleet.work.proof.faulty import Faulty
+from fleet.work.proof.losses import shifted
+from fleet.work.proof.spoilt import Spoilt
 
 
 @dataclass(frozen=True, eq=False, slots=True)

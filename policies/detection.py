@@ -2,7 +2,7 @@
 
 Three figures side by side, so that nobody takes one for another: the running test, whose false alarms are rare for the whole
 fleet; a test on request, which errs with the stated chance; and one in an audit, where a tap can ask for more shares. Means
-by `fleet.work.delays`, from the moment at which the shortfall or the test begins.
+by `fleet.work.proof.delays`, from the moment at which the shortfall or the test begins.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from fleet.columns import Floats
 from fleet.reading import State
 from fleet.snapshot import Heard, Snapshot
 from fleet.work.counted import Counted
-from fleet.work.delays import fleet_delay, one_shot_delay
-from fleet.work.evidence import WORK_PER_THS_S
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.delays import fleet_delay, one_shot_delay
+from fleet.work.proof.evidence import WORK_PER_THS_S
+from fleet.work.proof.share_check import ShareCheck
 from policies.shown import Shown
 
 

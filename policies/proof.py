@@ -15,10 +15,10 @@ import numpy as np
 from fleet.columns import UNKNOWN
 from fleet.reading import State
 from fleet.work.counted import Counted, Flaw
-from fleet.work.evidence import Delivered, Evidence, Source, Verdict, delivered
-from fleet.work.losses import IN_WORDS, Loss, Losses, losses
-from fleet.work.proven import Proven, best, efficiency
-from fleet.work.spoilt import spoilt_share
+from fleet.work.proof.evidence import Delivered, Evidence, Source, Verdict, delivered
+from fleet.work.proof.losses import IN_WORDS, Loss, Losses, losses
+from fleet.work.proof.proven import Proven, best, efficiency
+from fleet.work.proof.spoilt import spoilt_share
 from policies.record import Record
 from policies.shown import Shown
 from policies.tick import Judgment
@@ -26,9 +26,9 @@ from policies.tick import Judgment
 SourceName = Literal["counters", "pool", "tap"]
 VerdictName = Literal["untested", "honest", "short"]
 SOURCES: Final[tuple[SourceName, ...]] = ("counters", "pool", "tap")
-"""Names in the order of `fleet.work.evidence.Source`."""
+"""Names in the order of `fleet.work.proof.evidence.Source`."""
 VERDICTS: Final[tuple[VerdictName, ...]] = ("untested", "honest", "short")
-"""Names in the order of `fleet.work.evidence.Verdict`."""
+"""Names in the order of `fleet.work.proof.evidence.Verdict`."""
 COUNTED_BY: Final[Mapping[SourceName, str]] = {
     "counters": "the machine's own counters",
     "pool": "the pool",

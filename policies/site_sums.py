@@ -17,7 +17,7 @@ from fleet.command import OutcomeKind
 from fleet.estimate import silent
 from fleet.machine import SLEEP
 from fleet.reading import State
-from fleet.work.proven import Efficiency, Proven, best, efficiency
+from fleet.work.proof.proven import Efficiency, Proven, best, efficiency
 from policies.economics import at_the_meter, break_even_usd_mwh, cost_usd_h, revenue_usd_h
 from policies.orders import held_by_hand, node_caps_w
 from policies.proof import SOURCES, VERDICTS

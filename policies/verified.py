@@ -20,8 +20,8 @@ from fleet.columns import Bools, Floats
 from fleet.machine import SLEEP, Tree
 from fleet.meter import Meter
 from fleet.reading import State
-from fleet.work.evidence import WORK_PER_THS_S, Delivered, over
-from fleet.work.proven import Proven
+from fleet.work.proof.evidence import WORK_PER_THS_S, Delivered, over
+from fleet.work.proof.proven import Proven
 from policies.record import Record
 from policies.shown import Shown
 from policies.tick import Judgment

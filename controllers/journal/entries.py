@@ -27,10 +27,10 @@ from fleet.order import Order
 from fleet.snapshot import Heard, Snapshot
 from fleet.view import View
 from fleet.work.counted import Counted
-from fleet.work.evidence import Evidence
-from fleet.work.faulty import Faulty
 from fleet.work.pool_told import PoolTold
-from fleet.work.spoilt import Spoilt
+from fleet.work.proof.evidence import Evidence
+from fleet.work.proof.faulty import Faulty
+from fleet.work.proof.spoilt import Spoilt
 from policies.record import Decision, Record
 
 FORMAT: Final = "hashwatt journal"

@@ -22,11 +22,11 @@ from fleet.machine import Roster
 from fleet.snapshot import Heard, Snapshot
 from fleet.view import Move, Tally, View
 from fleet.work.counted import Counted
-from fleet.work.evidence import Evidence
-from fleet.work.faulty import Faulty
 from fleet.work.pool_told import PoolTold
-from fleet.work.running import Running
-from fleet.work.spoilt import Spoilt
+from fleet.work.proof.evidence import Evidence
+from fleet.work.proof.faulty import Faulty
+from fleet.work.proof.running import Running
+from fleet.work.proof.spoilt import Spoilt
 
 _MODES = ("mode", "standing", "wanted", "doubt")
 _NAMED_MOST = 10

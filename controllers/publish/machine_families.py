@@ -16,10 +16,10 @@ from fleet.machine import Machine
 from fleet.reading import Reading
 from fleet.view import View
 from fleet.work.counted import Counted, Flaw
-from fleet.work.evidence import Verdict
-from fleet.work.faulty import Faulty
-from fleet.work.proven import Proven
-from fleet.work.spoilt import Spoilt, spoilt_share
+from fleet.work.proof.evidence import Verdict
+from fleet.work.proof.faulty import Faulty
+from fleet.work.proof.proven import Proven
+from fleet.work.proof.spoilt import Spoilt, spoilt_share
 from policies.proof import SOURCES
 from policies.record import Record
 from policies.site_sums import STATES, MachineColumns, machine_columns

@@ -18,8 +18,8 @@ from fleet.columns import Bools, Codes, Floats, Ints
 from fleet.estimate import Beliefs
 from fleet.machine import Roster
 from fleet.work.counted import Counted
-from fleet.work.delays import one_shot_delay
-from fleet.work.evidence import WORK_PER_THS_S, Source, Verdict, over
+from fleet.work.proof.delays import one_shot_delay
+from fleet.work.proof.evidence import WORK_PER_THS_S, Source, Verdict, over
 from policies.proof import SOURCES
 from policies.record import Record
 

@@ -1,7 +1,7 @@
 """Counting: one source's shares of the machines of a check, from each machine's first booking after its beginning on.
 
 A booking that was under way when the check began covers time before it, so a machine's count begins with the next one.
-The test is `fleet.work.trial`'s; this keeps from when to when it counts, and notices when what was counted is lost.
+The test is `fleet.work.proof.trial`'s; this keeps from when to when it counts, and notices when what was counted is lost.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 import numpy as np
 
 from fleet.columns import Bools, Floats, Ints
-from fleet.work.evidence import Evidence, Verdict
-from fleet.work.share_check import ShareCheck
-from fleet.work.trial import Trial
+from fleet.work.proof.evidence import Evidence, Verdict
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.trial import Trial
 
 _KEPT: Final = ("from_shares", "from_expected", "shares", "expected", "score", "took")
 _SLACK: Final = 1e-6

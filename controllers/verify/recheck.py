@@ -23,7 +23,7 @@ from controllers.verify.page import content_of, page
 from controllers.verify.report import FORMAT, VERSION, Count, MachineReport, Report, digest_of
 from controllers.verify.reporting import ours
 from controllers.verify.shares import agrees, judge, part_of
-from fleet.work.evidence import Verdict, over
+from fleet.work.proof.evidence import Verdict, over
 from policies.proof import VERDICTS
 
 _BYTES_MOST: Final = 256_000_000

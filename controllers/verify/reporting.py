@@ -18,8 +18,8 @@ from controllers.verify.report import FORMAT, VERSION, AtTheTap, Claim, Count, M
 from fleet.columns import Codes, Floats
 from fleet.reading import Reading
 from fleet.work.counted import Flaw
-from fleet.work.evidence import Delivered, Source, Verdict
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.evidence import Delivered, Source, Verdict
+from fleet.work.proof.share_check import ShareCheck
 from policies.proof import SOURCES, VERDICTS, known
 
 _CONFIDENCE = 0.95

@@ -17,8 +17,8 @@ import numpy as np
 
 from controllers.pool.share_log import RECORD_BYTES, prove, read
 from controllers.verify.report import Count, Logged, MachineReport, Method, Report, ShareFile
-from fleet.work.evidence import Verdict
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.evidence import Verdict
+from fleet.work.proof.share_check import ShareCheck
 from policies.proof import VERDICTS
 
 RECORD: Final = (

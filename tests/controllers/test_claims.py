@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from controllers.claims import Claims
-from fleet.work.evidence import Evidence
+from fleet.work.proof.evidence import Evidence
 from policies.proof import proofs
 from tests.policies.mine import Mine
 

@@ -11,8 +11,8 @@ from fleet.estimate import Beliefs
 from fleet.machine import Roster
 from fleet.snapshot import Snapshot
 from fleet.work.counted import Counted, Flaw
-from fleet.work.evidence import WORK_PER_THS_S
 from fleet.work.pool_told import PoolTold
+from fleet.work.proof.evidence import WORK_PER_THS_S
 from policies.record import Record
 from policies.switching import Threshold
 from policies.tariff import IndexTariff

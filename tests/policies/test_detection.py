@@ -11,9 +11,9 @@ from controllers.commands.check import site_detection
 from controllers.commands.explain import detection_lines
 from controllers.config import site_of
 from fleet.estimate import Beliefs
-from fleet.work.delays import fleet_delay, one_shot_delay
-from fleet.work.evidence import WORK_PER_THS_S
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.delays import fleet_delay, one_shot_delay
+from fleet.work.proof.evidence import WORK_PER_THS_S
+from fleet.work.proof.share_check import ShareCheck
 from policies.detection import Detection
 from policies.explain import explain
 from tests.policies.mine import DIFFICULTY, Mine

@@ -10,7 +10,7 @@ import pytest
 
 from fleet.machine import Tree
 from fleet.meter import Meter
-from fleet.work.evidence import Evidence
+from fleet.work.proof.evidence import Evidence
 from policies.record import Record
 from policies.site_sums import site_sums
 from policies.verified import Verified, _Counts, _ratios

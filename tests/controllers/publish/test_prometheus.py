@@ -26,7 +26,7 @@ from controllers.publish.settings import MetricsSettings
 from controllers.publish.site_families import Internals
 from controllers.publish.tap_families import tap_families
 from fleet.columns import Floats
-from fleet.work.evidence import Source
+from fleet.work.proof.evidence import Source
 from policies.site_sums import machine_columns, site_sums
 from tests.conftest import ROOT, program
 from tests.controllers.publish.conftest import eventually

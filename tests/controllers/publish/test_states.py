@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from controllers.publish.states import MachineState, MachineStates, Told
-from fleet.work.evidence import Source, Verdict
+from fleet.work.proof.evidence import Source, Verdict
 from tests.controllers.publish.yard import last_record, yard
 from tests.policies.conftest import T0
 

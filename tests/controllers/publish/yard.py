@@ -18,9 +18,9 @@ from fleet.order import Order, OrderKind
 from fleet.reading import Board, Pool, Reading, State
 from fleet.view import View
 from fleet.work.counted import Counted, Flaw
-from fleet.work.evidence import Evidence, Verdict
-from fleet.work.faulty import Faulty
-from fleet.work.spoilt import Spoilt
+from fleet.work.proof.evidence import Evidence, Verdict
+from fleet.work.proof.faulty import Faulty
+from fleet.work.proof.spoilt import Spoilt
 from policies.record import Record
 from policies.switching import Threshold
 from policies.tariff import IndexTariff

@@ -17,9 +17,9 @@ from controllers.verify.reporting import method_of, report_of
 from controllers.verify.seen import Seen
 from controllers.verify.shares import judge
 from fleet.work.counted import Flaw
-from fleet.work.delays import one_shot_delay
-from fleet.work.evidence import Evidence, Source, Verdict
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.delays import one_shot_delay
+from fleet.work.proof.evidence import Evidence, Source, Verdict
+from fleet.work.proof.share_check import ShareCheck
 from tests.controllers.verify.checked import STEP_S, Mine, asked, carried_out, readings, site
 
 SOURCES = [("counters",), ("tap",), ("counters", "tap"), ("counters", "pool")]

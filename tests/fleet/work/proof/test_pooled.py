@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from fleet.work.evidence import WORK_PER_THS_S, Evidence, Verdict, delivered
 from fleet.work.pool_told import PoolTold
-from fleet.work.pooled import observe_pool
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.evidence import WORK_PER_THS_S, Evidence, Verdict, delivered
+from fleet.work.proof.pooled import observe_pool
+from fleet.work.proof.share_check import ShareCheck
 
 CLAIM_THS = 100.0
 DIFFICULTY = 65_536.0

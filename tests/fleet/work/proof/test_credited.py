@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.work.credited import credited
-from fleet.work.evidence import Evidence, Source, Verdict
-from fleet.work.proven import Proven, best
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.credited import credited
+from fleet.work.proof.evidence import Evidence, Source, Verdict
+from fleet.work.proof.proven import Proven, best
+from fleet.work.proof.share_check import ShareCheck
 
 CHECK = ShareCheck()
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.columns import Bools, Floats
-from fleet.work.evidence import ClaimedSpan, Evidence, Verdict
-from fleet.work.running import Running
-from fleet.work.share_check import ShareCheck
-from fleet.work.verdicts import judged
+from fleet.work.proof.evidence import ClaimedSpan, Evidence, Verdict
+from fleet.work.proof.running import Running
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.verdicts import judged
 
 
 def span_of(

@@ -9,9 +9,9 @@ import pytest
 
 from fleet.columns import Floats
 from fleet.work.counted import Counted, Flaw
-from fleet.work.evidence import WORK_PER_THS_S, Evidence, Verdict, delivered
-from fleet.work.share_check import ShareCheck
-from fleet.work.tapped import observe_counted
+from fleet.work.proof.evidence import WORK_PER_THS_S, Evidence, Verdict, delivered
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.tapped import observe_counted
 
 CLAIM_THS = 100.0
 DIFFICULTY = 262_144.0

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.work.counted import Counted, Flaw
-from fleet.work.counters import observe
-from fleet.work.evidence import Evidence, Verdict, delivered
 from fleet.work.pool_told import PoolTold
-from fleet.work.pooled import observe_pool
-from fleet.work.proven import efficiency
-from fleet.work.share_check import ShareCheck
-from fleet.work.tapped import observe_counted
+from fleet.work.proof.counters import observe
+from fleet.work.proof.evidence import Evidence, Verdict, delivered
+from fleet.work.proof.pooled import observe_pool
+from fleet.work.proof.proven import efficiency
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.tapped import observe_counted
 
 NUMBERS = st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0, -1.0, 1e-300, 1e300]) | st.floats(0, 1e7)
 

@@ -13,8 +13,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from fleet.settings import Seconds
-from fleet.work.contrast import Contrast, wald_limits
-from fleet.work.watch import Watch
+from fleet.work.proof.contrast import Contrast, wald_limits
+from fleet.work.proof.watch import Watch
 
 
 class ShareCheck(Watch):

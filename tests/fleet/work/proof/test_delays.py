@@ -7,9 +7,9 @@ from math import inf
 import pytest
 from pydantic import ValidationError
 
-from fleet.work.delays import alarms_per_month, fleet_delay, one_shot_delay, undecided, well_delay
-from fleet.work.share_check import ShareCheck
-from fleet.work.spoilt import SpoilCheck
+from fleet.work.proof.delays import alarms_per_month, fleet_delay, one_shot_delay, undecided, well_delay
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.spoilt import SpoilCheck
 
 PER_S = 0.5
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from fleet.work.contrast import Contrast, wald_counts, wald_limits
+from fleet.work.proof.contrast import Contrast, wald_counts, wald_limits
 
 RATES = st.floats(0.05, 20.0)
 

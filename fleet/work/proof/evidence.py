@@ -15,8 +15,8 @@ import numpy as np
 
 from fleet.columns import Floats, freeze_columns
 from fleet.units import HASHES_PER_DIFFICULTY, HASHES_PER_TERAHASH
-from fleet.work.poisson import uniform_interval
-from fleet.work.running import Running, Span, Verdict
+from fleet.work.proof.poisson import uniform_interval
+from fleet.work.proof.running import Running, Span, Verdict
 
 WORK_PER_THS_S: Final = HASHES_PER_TERAHASH / HASHES_PER_DIFFICULTY
 """Difficulty-1 shares of 2**32 hashes that a terahash a second brings in a second."""

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from fleet.columns import Floats
-from fleet.work.claims import most_shares
-from fleet.work.counters import observe
-from fleet.work.evidence import Evidence, Verdict, delivered
-from fleet.work.poisson import uniform_interval
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.claims import most_shares
+from fleet.work.proof.counters import observe
+from fleet.work.proof.evidence import Evidence, Verdict, delivered
+from fleet.work.proof.poisson import uniform_interval
+from fleet.work.proof.share_check import ShareCheck
 
 CLAIM_THS = 100.0
 DIFFICULTY = 262_144.0

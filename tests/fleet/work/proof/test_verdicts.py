@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from fleet.columns import Bools, Floats
-from fleet.work.delays import alarms_per_month, fleet_delay, well_delay
-from fleet.work.evidence import ClaimedSpan, Evidence, Verdict, delivered
-from fleet.work.running import Span
-from fleet.work.share_check import ShareCheck
-from fleet.work.verdicts import judged
-from fleet.work.watch import MONTH_S
+from fleet.work.proof.delays import alarms_per_month, fleet_delay, well_delay
+from fleet.work.proof.evidence import ClaimedSpan, Evidence, Verdict, delivered
+from fleet.work.proof.running import Span
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.verdicts import judged
+from fleet.work.proof.watch import MONTH_S
 
 LOOK_S, PER_S = 10.0, 0.5
 """The daemon's lean look, and 30 shares a minute."""

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.columns import UNKNOWN
-from fleet.work.evidence import WORK_PER_THS_S, Evidence, Source, Verdict, delivered
-from fleet.work.proven import best, efficiency
+from fleet.work.proof.evidence import WORK_PER_THS_S, Evidence, Source, Verdict, delivered
+from fleet.work.proof.proven import best, efficiency
 
 Told: TypeAlias = tuple[Verdict, float, float]
 """Verdict, shares, expected."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.work.counted import Counted, Flaw
-from fleet.work.losses import Loss, losses, marked, shifted
+from fleet.work.proof.losses import Loss, losses, marked, shifted
 
 T0 = 1_700_000_000.0
 

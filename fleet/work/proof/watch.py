@@ -10,7 +10,7 @@ from pydantic import Field
 from fleet.columns import Floats
 from fleet.settings import Settings
 from fleet.units import SECONDS_PER_DAY
-from fleet.work.contrast import Contrast
+from fleet.work.proof.contrast import Contrast
 
 MONTH_S: Final = 365.2425 / 12 * SECONDS_PER_DAY
 

@@ -8,9 +8,9 @@ import pytest
 from fleet.catalogue import ANTMINER, LUXOS, WHATSMINER, nameplate
 from fleet.machine import SLEEP, Machine, Roster
 from fleet.reading import State
-from fleet.work.counters import observe
-from fleet.work.evidence import Evidence, Verdict, delivered
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.counters import observe
+from fleet.work.proof.evidence import Evidence, Verdict, delivered
+from fleet.work.proof.share_check import ShareCheck
 from simulators.instruments import Instruments
 from simulators.physics import Physics
 

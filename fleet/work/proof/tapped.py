@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from fleet.columns import Floats
-from fleet.work.claims import claims, most_shares
 from fleet.work.counted import Counted
-from fleet.work.evidence import ClaimedSpan, Evidence
-from fleet.work.share_check import ShareCheck
-from fleet.work.verdicts import judged
+from fleet.work.proof.claims import claims, most_shares
+from fleet.work.proof.evidence import ClaimedSpan, Evidence
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.verdicts import judged
 
 
 def observe_counted(

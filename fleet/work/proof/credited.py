@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from fleet.columns import Floats
-from fleet.work.evidence import Verdict, over
-from fleet.work.proven import Proven
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.evidence import Verdict, over
+from fleet.work.proof.proven import Proven
+from fleet.work.proof.share_check import ShareCheck
 
 
 def credited(proven: Proven, check: ShareCheck, sources: int, confidence: float = 0.95) -> Floats:

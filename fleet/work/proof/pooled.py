@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fleet.columns import Bools, Floats
-from fleet.work.claims import Claims, claims, hardest, most_shares, since_booked
-from fleet.work.evidence import WORK_PER_THS_S, ClaimedSpan, Evidence
 from fleet.work.pool_told import PoolTold
-from fleet.work.share_check import ShareCheck
-from fleet.work.verdicts import judged
+from fleet.work.proof.claims import Claims, claims, hardest, most_shares, since_booked
+from fleet.work.proof.evidence import WORK_PER_THS_S, ClaimedSpan, Evidence
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.verdicts import judged
 
 
 def observe_pool(

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from fleet.columns import Bools, Floats, freeze_columns
-from fleet.work.evidence import WORK_PER_THS_S, Evidence
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.evidence import WORK_PER_THS_S, Evidence
+from fleet.work.proof.share_check import ShareCheck
 
 _MOST_THS: Final = 1e7
 _MOST_W: Final = 1e9

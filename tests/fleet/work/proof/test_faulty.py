@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from fleet.columns import Floats
-from fleet.work.evidence import Verdict
-from fleet.work.faulty import ErrorCheck, Faulty, observe_faulty
-from fleet.work.spoilt import spoilt_share
+from fleet.work.proof.evidence import Verdict
+from fleet.work.proof.faulty import ErrorCheck, Faulty, observe_faulty
+from fleet.work.proof.spoilt import spoilt_share
 
 LOOK_S = 10.0
 DIFFICULTY = 65_536.0

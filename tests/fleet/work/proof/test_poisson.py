@@ -12,7 +12,7 @@ from scipy.special import gammaln
 from scipy.stats import chi2, nbinom, poisson
 
 from fleet.columns import Floats
-from fleet.work.poisson import poisson_interval, uniform_interval
+from fleet.work.proof.poisson import poisson_interval, uniform_interval
 
 COUNTS = st.just(0.0) | st.floats(1e-3, 1e9)
 CONFIDENCES = st.sampled_from([0.9, 0.95, 0.99, 1 - 1e-9])

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleet.work.contrast import Contrast
-from fleet.work.share_check import ShareCheck
-from fleet.work.watch import MONTH_S, Watch
+from fleet.work.proof.contrast import Contrast
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.watch import MONTH_S, Watch
 
 
 @dataclass(frozen=True, slots=True)

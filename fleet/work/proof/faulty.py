@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from fleet.columns import Floats
-from fleet.work.spoilt import SpoilCheck, Spoilt, observe_spoilt
+from fleet.work.proof.spoilt import SpoilCheck, Spoilt, observe_spoilt
 
 
 class ErrorCheck(SpoilCheck):

@@ -21,8 +21,8 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from fleet.columns import Bools, Floats
-from fleet.work.running import Running, Span, Verdict
-from fleet.work.watch import Watch
+from fleet.work.proof.running import Running, Span, Verdict
+from fleet.work.proof.watch import Watch
 
 _MOST: Final = 1e15
 """More shares than any span has; beyond it, sums would lose count."""

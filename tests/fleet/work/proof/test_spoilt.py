@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from fleet.columns import Floats
-from fleet.work.evidence import Verdict
-from fleet.work.spoilt import SpoilCheck, Spoilt, observe_spoilt, spoilt_share
+from fleet.work.proof.evidence import Verdict
+from fleet.work.proof.spoilt import SpoilCheck, Spoilt, observe_spoilt, spoilt_share
 
 LOOK_S = 10.0
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from fleet.columns import UNKNOWN, Codes, Floats, freeze_columns
-from fleet.work.evidence import WORK_PER_THS_S, Delivered, Evidence, Source, Verdict, delivered
+from fleet.work.proof.evidence import WORK_PER_THS_S, Delivered, Evidence, Source, Verdict, delivered
 
 _COLUMNS: Final = ("ratio", "low", "high", "shares", "expected", "since_s")
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from fleet.columns import Floats
-from fleet.work.claims import claims, hardest, most_shares, since_booked
-from fleet.work.evidence import ClaimedSpan, Evidence
-from fleet.work.share_check import ShareCheck
-from fleet.work.verdicts import judged
+from fleet.work.proof.claims import claims, hardest, most_shares, since_booked
+from fleet.work.proof.evidence import ClaimedSpan, Evidence
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.verdicts import judged
 
 
 def observe(

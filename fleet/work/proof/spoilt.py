@@ -15,11 +15,11 @@ from pydantic import Field, model_validator
 
 from fleet.columns import Floats
 from fleet.settings import Seconds
-from fleet.work.contrast import Contrast
-from fleet.work.evidence import Delivered, delivered
-from fleet.work.running import Running, Span
-from fleet.work.verdicts import judged
-from fleet.work.watch import Watch
+from fleet.work.proof.contrast import Contrast
+from fleet.work.proof.evidence import Delivered, delivered
+from fleet.work.proof.running import Running, Span
+from fleet.work.proof.verdicts import judged
+from fleet.work.proof.watch import Watch
 
 
 class SpoilCheck(Watch):

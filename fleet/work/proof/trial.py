@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fleet.columns import Codes, Floats, freeze_columns
-from fleet.work.evidence import Delivered, over
-from fleet.work.running import Running, Verdict
-from fleet.work.share_check import ShareCheck
+from fleet.work.proof.evidence import Delivered, over
+from fleet.work.proof.running import Running, Verdict
+from fleet.work.proof.share_check import ShareCheck
 
 
 @dataclass(frozen=True, eq=False)

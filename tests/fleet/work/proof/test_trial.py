@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from fleet.columns import Floats
-from fleet.work.contrast import wald_counts
-from fleet.work.delays import one_shot_delay
-from fleet.work.evidence import Evidence, Verdict
-from fleet.work.poisson import uniform_interval
-from fleet.work.share_check import ShareCheck
-from fleet.work.trial import Trial
+from fleet.work.proof.contrast import wald_counts
+from fleet.work.proof.delays import one_shot_delay
+from fleet.work.proof.evidence import Evidence, Verdict
+from fleet.work.proof.poisson import uniform_interval
+from fleet.work.proof.share_check import ShareCheck
+from fleet.work.proof.trial import Trial
 
 
 def counted(evidence: Evidence, shares: Floats, expected: float) -> Evidence:
