@@ -168,7 +168,7 @@ class Trunk:
         wire = self._wire
         if wire is None:
             return
-        if now_s - wire.heard_s > 1e9:
+        if now_s - wire.heard_s > self._shared.settings.failover.silent_s:
             wire.end(Cut.SILENT)
             return
         while self._pending:
