@@ -32,6 +32,7 @@ from controllers.opening import clock_of, open_drivers
 from controllers.pool.source import TapSource, tap_of, through
 from controllers.pool_apis import PoolApi, PoolBook, open_pool_api
 from controllers.proofs import Proofs, TapStatus
+from controllers.systemd import beat
 from controllers.verify.checks import Checks
 from fleet.order import Order, Rank
 from fleet.reading import Answer, Silence
@@ -357,9 +358,13 @@ class Daemon:
 
 
 async def run_daemon(site: Site) -> None:
-    """The daemon as a process: SIGTERM and SIGINT ask for an orderly stop."""
+    """The daemon as a process: SIGTERM and SIGINT ask for an orderly stop; systemd hears that its loop turns."""
     daemon = Daemon(site)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)
-    await daemon.run()
+    beating = asyncio.create_task(beat(), name="beat")
+    try:
+        await daemon.run()
+    finally:
+        beating.cancel()

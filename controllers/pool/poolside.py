@@ -91,6 +91,8 @@ class PoolSide:
         self.takes_extranonce = takes_extranonce
         self.served_s: float | None = None
         """Since when it has been a session (real seconds); None: it never was."""
+        self._greeted_s: float | None = None
+        """Since when it owes the answer to a subscription; None: it was not asked for one."""
         self._counted = False
         self._pending: dict[Any, tuple[Id, float, Asked]] = {}
         self._again = 0
@@ -112,8 +114,10 @@ class PoolSide:
 
     def wait_for(self, request_id: Id, asked: Asked) -> None:
         """An answer is due to what went to the pool."""
-        pending = self._pending
-        pending[_key(request_id)] = (request_id, self._shared.loop.time(), asked)
+        pending, now_s = self._pending, self._shared.loop.time()
+        pending[_key(request_id)] = (request_id, now_s, asked)
+        if self._greeted_s is None and isinstance(asked, Subscribe | Again):
+            self._greeted_s = now_s
         if len(pending) > _PENDING_MOST:
             del pending[next(iter(pending))]
             self._shared.counts["answers no longer waited for"] += 1
@@ -156,8 +160,13 @@ class PoolSide:
 
     def sweep(self, now_s: float) -> None:
         """End it where the pool says nothing, or does not answer."""
-        if now_s - self.wire.heard_s > self._shared.settings.failover.silent_s:
+        failover = self._shared.settings.failover
+        if now_s - self.wire.heard_s > failover.silent_s:
             self.wire.end(Cut.SILENT)
+            return
+        if self._greeted_s is not None and now_s - self._greeted_s > failover.connect_s:
+            # it takes connections, and nothing else
+            self.wire.end(Cut.UNANSWERED)
             return
         while self._pending:
             key = next(iter(self._pending))
@@ -287,6 +296,7 @@ class PoolSide:
         """The answer to a word of the greeting; said `again`, the machine is told only what is new."""
         match word:
             case Subscribe():
+                self._greeted_s = None
                 self._subscribed(response, again=again)
             case Authorize(_, user, password):
                 if response.accepted:

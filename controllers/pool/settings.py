@@ -70,7 +70,7 @@ class Failover(Settings):
     """When a pool is left, and when it is returned to; in real seconds."""
 
     connect_s: Annotated[float, Field(ge=0.1, le=60)] = 5
-    """A pool that does not take a connection within this is tried no longer."""
+    """A pool that does not take a connection, or a subscription on it, within this is left."""
     silent_s: Annotated[float, Field(ge=5, le=86_400)] = 600
     """A pool that says nothing for this long is taken as gone."""
     back_off_s: Annotated[float, Field(ge=0.05, le=3_600)] = 1

@@ -20,6 +20,7 @@ from controllers.control import Answerer, ControlSocket, ask_daemon
 from controllers.pool.settings import TapSettings
 from controllers.pool.tap import Tap
 from controllers.pool.transfer import packed, unpacked
+from controllers.systemd import beat, tell
 from fleet.work.counted import Counted
 from fleet.work.engines.choice import chosen
 
@@ -170,7 +171,10 @@ def tap_of(site: Site, clock: Clock, say: Callable[[str, str], None]) -> TapSour
 
 
 async def run_apart(site: Site, settings: TapSettings, clock: Clock, say: Callable[[str, str], None]) -> None:
-    """A tap as a process of its own: it serves machines, and the daemon through its socket, until cancelled."""
+    """A tap as a process of its own: it serves machines, and the daemon through its socket, until cancelled.
+
+    systemd is told when it listens, and then that it turns.
+    """
     collect_seldom()
     tap = open_tap(site, settings, clock, say)
     socket = ControlSocket(site.state / SOCKET, answers(tap))
@@ -178,6 +182,9 @@ async def run_apart(site: Site, settings: TapSettings, clock: Clock, say: Callab
         group.create_task(tap.run())
         group.create_task(socket.run())
         group.create_task(_follow(clock))
+        group.create_task(beat())
+        await tap.listens.wait()
+        tell("READY=1")
 
 
 def collect_seldom() -> None:

@@ -102,6 +102,8 @@ class Tap:
         self._rates: deque[tuple[float, int]] = deque(maxlen=32)
         self.port: int | None = None
         """The port that it listens on; None while it does not."""
+        self.listens = asyncio.Event()
+        """Set when it has begun to listen."""
 
     # -------------------------------------------------------------------------------------------------------- running
 
@@ -114,6 +116,7 @@ class Tap:
         self._make_room()
         for fault in self._shared.blocks.load():
             self._say("block", fault)
+        self._shared.verifier.warm()
         for name in list(self._shared.blocks.open):
             self._rescue.begin(name)
         try:
@@ -158,6 +161,7 @@ class Tap:
                 told = True
                 await asyncio.sleep(_LISTEN_AGAIN_REAL_S)
         self.port = server.sockets[0].getsockname()[1]
+        self.listens.set()
         self._say("tap", f"listens on {settings.host} port {self.port}, {settings.how}, {self._engine.name}")
         try:
             await asyncio.get_running_loop().create_future()
@@ -202,8 +206,7 @@ class Tap:
     async def _keep_house(self) -> None:
         """Sweep in slices; move machines back to a preferred pool; write what the disk did not take."""
         shared, limits = self._shared, self._settings.limits
-        silent_s = self._settings.failover.silent_s
-        every_s = min(_SWEEP_MOST_REAL_S, limits.unauthorized_s / 2, limits.idle_s / 2, silent_s / 2)
+        every_s = min(_SWEEP_MOST_REAL_S, limits.unauthorized_s / 2, limits.idle_s / 2)
         due_s = 0.0
         while True:
             now_s = self._loop.time()

@@ -85,6 +85,7 @@ class Trunk:
         self.newest: Notify | None = None
         self._prefixes = Prefixes(1)
         self._wire: Wire | None = None
+        self._made_s = 0.0
         self._dialling: asyncio.Task[None] | None = None
         self._members: dict[Member, None] = {}
         self._pending: dict[int, Due] = {}
@@ -168,15 +169,20 @@ class Trunk:
         wire = self._wire
         if wire is None:
             return
-        if now_s - wire.heard_s > self._shared.settings.failover.silent_s:
+        failover = self._shared.settings.failover
+        if now_s - wire.heard_s > failover.silent_s:
             wire.end(Cut.SILENT)
+            return
+        if self.subscription is None and now_s - self._made_s > failover.connect_s:
+            # it takes connections, and nothing else
+            wire.end(Cut.UNANSWERED)
             return
         while self._pending:
             key = next(iter(self._pending))
             due = self._pending[key]
             if now_s - due.at_s < _ANSWER_REAL_S:
                 return
-            if isinstance(due.asked, Share | Subscribe):
+            if isinstance(due.asked, Share):
                 wire.end(Cut.UNANSWERED)
                 return
             del self._pending[key]
@@ -210,7 +216,7 @@ class Trunk:
         return wire
 
     def _made(self, wire: Wire, number: int) -> None:
-        self._wire, self.number = wire, number
+        self._wire, self.number, self._made_s = wire, number, self._shared.loop.time()
         self._shared.dial.pools.states[number].sessions += 1
         for request in (
             Configure(

@@ -18,6 +18,10 @@ from controllers.pool.settings import Failover, PoolTable
 from tests.controllers.pool.conftest import SCALE, HonestPool, Miner, met, standing
 
 HASHWATT = (sys.executable, "-P", "-c", "import sys; from controllers.cli import main; sys.exit(main())")
+SILENT_S = 5.0
+"""The least that the site file takes."""
+SWEPT_OFTEN = {"unauthorized_s": 1}
+"""What waits for too long is looked for twice as often as the shortest of such limits."""
 QUICK = {"back_off_s": 0.05, "back_off_most_s": 0.1, "probe_s": 0.05, "return_after_s": 0.2}
 
 
@@ -149,18 +153,80 @@ def test_a_pool_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
     asyncio.run(world())
 
 
-def test_a_pool_that_falls_silent_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["pass", "aggregate"])
+def test_a_pool_that_falls_silent_is_left(tmp_path: Path, how: str) -> None:
     """A pool behind a firewall that forgot the connection takes no work and says nothing."""
 
     async def world() -> None:
         async with HonestPool("a") as first, HonestPool("b") as second:
-            quick = {**QUICK, "silent_s": 5, "return_after_s": 1_000}
-            async with standing(tmp_path, [first.url, second.url], failover=quick) as tap, tap.miner() as miner:
+            quick = {**QUICK, "connect_s": 0.5, "silent_s": SILENT_S, "return_after_s": 1_000}
+            pools = [first.url, second.url]
+            async with (
+                standing(tmp_path, pools, how=how, failover=quick, limits=SWEPT_OFTEN) as tap,
+                tap.miner() as miner,
+            ):
                 await miner.begin()
-                for session in list(tap.tap._shared.sessions):
-                    session.sweep(asyncio.get_running_loop().time() + 6)
-                await asyncio.wait_for(miner.ended.wait(), 5)
+                assert (await miner.submit())["result"] is True
+                first.silent = True
+                said_s = time.monotonic()
+                await asyncio.wait_for(miner.ended.wait(), 3 * SILENT_S)
+                # not sooner than it may be silent
+                assert time.monotonic() - said_s > SILENT_S - 0.1
+                assert tap.told("pool lost") == [f"{first.url}: it says nothing"]
                 assert tap.tap.status()["counts"]["pool connections ended: says nothing"] == 1
+                # it takes connections as before, and says nothing on them either
+                async with tap.miner() as again:
+                    await again.begin()
+                    assert (await again.submit())["result"] is True
+                    await met(lambda: tap.told("pool failed") == [f"{first.url}: no answer within 0.5 s"])
+                    assert tap.tap.status()["pools"][1]["in_use"]
+                assert (len(first.shares), len(second.shares)) == (1, 1)
+
+    asyncio.run(world())
+
+
+@pytest.mark.parametrize("how", ["pass", "aggregate"])
+def test_a_pool_that_takes_connections_and_nothing_else_is_left(tmp_path: Path, how: str) -> None:
+    """Until the tap says that it is gone, machines wait for a session that never begins."""
+
+    async def world() -> None:
+        async with HonestPool("a") as first, HonestPool("b") as second:
+            first.silent = True
+            slow = {**QUICK, "connect_s": 1, "back_off_s": 60, "back_off_most_s": 60}
+            pools = [first.url, second.url]
+            async with standing(tmp_path, pools, how=how, failover=slow, limits={"idle_s": 1}) as tap:
+                async with tap.miner() as early:
+                    # it comes before the tap's own look at the pool is over
+                    asking = asyncio.create_task(early.begin())
+                    await met(lambda: f"{first.url}: it does not answer" in tap.told("pool failed"), 10)
+                    await asyncio.gather(asking, return_exceptions=True)
+                async with tap.miner() as miner:
+                    await miner.begin()
+                    assert (await miner.submit())["result"] is True
+                assert tap.told("pool") == [f"in use: {second.url}"]
+                assert (first.shares, len(second.shares)) == ([], 1)
+
+    asyncio.run(world())
+
+
+def test_a_pool_that_speaks_now_and_then_is_kept(tmp_path: Path) -> None:
+    """A quiet pool that is left costs every machine a reconnect, again and again."""
+
+    async def world() -> None:
+        async with HonestPool("a") as first, HonestPool("b") as second:
+            quick = {**QUICK, "silent_s": SILENT_S}
+            async with (
+                standing(tmp_path, [first.url, second.url], failover=quick, limits=SWEPT_OFTEN) as tap,
+                tap.miner() as miner,
+            ):
+                await miner.begin()
+                for _ in range(2):
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(miner.ended.wait(), 0.7 * SILENT_S)
+                    job = first.notify()
+                    await miner.until(lambda job=job: miner.work == job or miner.ended.is_set())
+                    assert not miner.ended.is_set()
+                assert tap.told("pool lost") == []
 
     asyncio.run(world())
 
