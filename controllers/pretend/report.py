@@ -152,7 +152,7 @@ def show_report(found: Mapping[str, Any]) -> None:
         proof = Proof.model_validate(verdict)
         when = "" if proof.since_s is None else f" at {datetime.fromtimestamp(proof.since_s, ZoneInfo(ZONE)):%H:%M}"
         how = "caught" if machine in found["short"] else "called short, and is honest,"
-        console.print(f"{how}{when}: {proof.in_words()}", markup=False)
+        console.print(f"{how}{when}: {proof.in_words(ZoneInfo(ZONE))}", markup=False)
     for machine, fee in found["fees_seen"].items():
         told = f"{100 * fee['share']:.1f} % of its work ({fee['shares']:,.0f} shares) goes to a worker that is not ours"
         console.print(f"caught: {machine} hides a fee, counted by the tap, share by share: {told}", markup=False)
