@@ -39,7 +39,7 @@ def play_tap(how: str, pool_port: int) -> int:
     pin(0)
     from controllers.clock import Clock
     from controllers.pool.settings import TapSettings
-    from controllers.pool.source import collect_seldom
+    from controllers.pool.source import collect_seldom, gather
     from controllers.pool.tap import Tap
     from fleet.machine import SLEEP_NAME, Machine, Mode, Roster
     from fleet.work.engines.choice import chosen
@@ -68,6 +68,7 @@ def play_tap(how: str, pool_port: int) -> int:
             choice = chosen(time.perf_counter)
             tap = Tap(settings, Roster.of(machines), Clock(), lambda *_: None, Path(state), choice.engine)
             running = asyncio.create_task(tap.run())
+            gathering = asyncio.create_task(gather(tap))
             while tap.port is None:  # noqa: ASYNC110 - a start, not a wait
                 await asyncio.sleep(0.01)
             say({"port": tap.port, "engine": choice.engine.name})
@@ -77,7 +78,8 @@ def play_tap(how: str, pool_port: int) -> int:
                 status, counted = tap.status(), tap.counted()
                 say({"status": status, "shares": float(counted.shares.sum()), "flawed": float(counted.flawed.sum())})
             running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            gathering.cancel()
+            await asyncio.gather(running, gathering, return_exceptions=True)
 
     collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

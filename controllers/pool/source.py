@@ -11,7 +11,7 @@ import gc
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any, Final, Protocol
 
 from controllers.clock import Clock
@@ -26,6 +26,9 @@ from fleet.work.engines.choice import chosen
 
 SOCKET: Final = "tap.sock"
 _COLLECTED_AFTER: Final = 20_000
+_MANY: Final = 2_000
+_GATHER_REAL_S: Final = 0.002
+_FEW_REAL_S: Final = 1.0
 _ASK_REAL_S: Final = 2.0
 _LATEST_REAL_S: Final = 30.0
 """What a tap counted longer ago says nothing of now."""
@@ -183,6 +186,7 @@ async def run_apart(site: Site, settings: TapSettings, clock: Clock, say: Callab
         group.create_task(socket.run())
         group.create_task(_follow(clock))
         group.create_task(beat())
+        group.create_task(gather(tap))
         await tap.listens.wait()
         tell("READY=1")
 
@@ -195,6 +199,20 @@ def collect_seldom() -> None:
     """
     gc.freeze()
     gc.set_threshold(_COLLECTED_AFTER, 50, 1_000)
+
+
+async def gather(tap: Tap, nap: Callable[[float], None] = sleep) -> None:
+    """Where thousands of machines aggregate, let what they say gather for two milliseconds before it is read.
+
+    Waking the process for one share costs as much as the share; woken for all that came meanwhile it needs a quarter less.
+    Of a process of its own alone: it holds the loop. In pass mode it gains nothing.
+    """
+    while True:
+        if tap.aggregates and tap.connections >= _MANY:
+            nap(_GATHER_REAL_S)
+            await asyncio.sleep(0)
+        else:
+            await asyncio.sleep(_FEW_REAL_S)
 
 
 async def _follow(clock: Clock) -> None:

@@ -255,6 +255,16 @@ class Tap:
 
     # -------------------------------------------------------------------------------------------------------- reading
 
+    @property
+    def connections(self) -> int:
+        """Machines' connections now."""
+        return self._shared.door.connections
+
+    @property
+    def aggregates(self) -> bool:
+        """Do all machines share one session with the pool?"""
+        return self._settings.how == "aggregate"
+
     def counted(self) -> Counted:
         """What it has counted by now."""
         return self._shared.ledger.counted()

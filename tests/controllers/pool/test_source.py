@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import tomli_w
 from controllers.config import SiteError, load_site
 from controllers.control import ask_daemon
 from controllers.daemon import Daemon
-from controllers.pool.source import Apart
+from controllers.pool.source import Apart, gather
 from controllers.pool.transfer import packed, unpacked
 from fleet.work.counted import Counted, Flaw
 from tests.controllers.pool.conftest import DIFFICULTY, SCALE, HonestPool, Miner, met
@@ -73,6 +74,29 @@ def test_what_is_no_count_is_refused(spoil: Callable[[dict[str, Any]], Any]) -> 
     spoil(values)
     with pytest.raises(ValueError, match=r"cannot be read|different lengths|expected"):
         unpacked(values)
+
+
+@pytest.mark.parametrize(
+    ("aggregates", "connections", "naps"),
+    [(True, 2_000, True), (True, 1_999, False), (False, 10_000, False)],
+)
+def test_thousands_that_aggregate_are_heard_together(aggregates: bool, connections: int, naps: bool) -> None:
+    """A tap that wakes for each share of ten thousand machines needs a third more of a core; for three, a nap is lost time."""
+    tap: Any = SimpleNamespace(aggregates=aggregates, connections=connections)
+    napped: list[float] = []
+
+    async def turns() -> int:
+        gathering, count = asyncio.create_task(gather(tap, napped.append)), 0
+        while count < 20:
+            await asyncio.sleep(0)
+            count += 1
+        gathering.cancel()
+        return count
+
+    # whatever it does, the loop has its turns in between
+    assert asyncio.run(turns()) == 20
+    assert set(napped) == ({0.002} if naps else set())
+    assert len(napped) <= 20
 
 
 def test_inside_the_daemon(tmp_path: Path) -> None:
